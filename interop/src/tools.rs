@@ -1,0 +1,72 @@
+//! The foreign programs that `interop/setup` fetched, and what to do without them.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// Environment variable: with the value `required`, a missing foreign program fails the test. CI sets it.
+pub const INTEROP: &str = "QUARRY_INTEROP";
+/// Environment variable: with the value `1`, the tests against a live Apache HDFS are required too.
+pub const ORACLE: &str = "QUARRY_INTEROP_ORACLE";
+
+/// One thing that `interop/setup` provides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// Hadoop's shaded client jars.
+    HadoopClient,
+    /// The jars of a whole Apache HDFS.
+    HdfsOracle,
+    /// A Python environment with hdfs-native, ADBC and pyarrow.
+    Python,
+}
+
+impl Tool {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::HadoopClient => "client-jars",
+            Self::HdfsOracle => "oracle-jars",
+            Self::Python => "python",
+        }
+    }
+
+    fn is_required(self) -> bool {
+        match self {
+            Self::HdfsOracle => env::var_os(ORACLE).is_some_and(|v| v == "1"),
+            Self::HadoopClient | Self::Python => env::var_os(INTEROP).is_some_and(|v| v == "required"),
+        }
+    }
+}
+
+/// The folder of `tool`, or `None` if it is not there: then the calling test must return, and this has said so aloud.
+///
+/// # Panics
+/// If the tool is missing and required (see [`INTEROP`] and [`ORACLE`]).
+pub fn find(tool: Tool) -> Option<PathBuf> {
+    let folder = cache().join(tool.folder());
+    // `setup` writes the stamp last: without it the folder is half made.
+    if folder.join(".made-from").is_file() {
+        return Some(folder);
+    }
+    let missing = format!("{tool:?} is not in {}: run interop/setup", folder.display());
+    assert!(!tool.is_required(), "{missing}");
+    eprintln!("SKIPPED: {missing}");
+    None
+}
+
+/// The class path of all jars in `folder`, behind `extra`.
+pub(crate) fn class_path(extra: &Path, folder: &Path) -> String {
+    format!("{}:{}/*", extra.display(), folder.display())
+}
+
+/// Where `interop/setup` puts things.
+fn cache() -> PathBuf {
+    env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+        .unwrap_or_default()
+        .join("quarry/interop")
+}
+
+/// The folder of this crate in the checkout: Java sources, Python tests, goldens.
+pub fn home() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
