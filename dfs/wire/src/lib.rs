@@ -13,3 +13,4 @@ pub mod convert;
 pub mod path;
 pub mod proto;
 pub mod rpc;
+pub mod transfer;

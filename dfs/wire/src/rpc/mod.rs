@@ -1,7 +1,21 @@
-//! Hadoop RPC version 9.
+//! Hadoop RPC version 9: calls by name with protobuf messages, many at once on one connection.
+//!
+//! - [`RpcServer`] serves an [`RpcService`]; [`RpcClient`] calls one, ours or Apache's
+//! - [`RpcException`] is a failure as clients know it
+//! - [`frame`] is how both sides cut the byte stream
 
+mod client;
+mod connection;
 pub mod exception;
-pub mod service;
+pub mod frame;
+mod link;
+mod outbox;
+mod reply;
+mod server;
+mod service;
+mod session;
 
+pub use client::{CallOptions, RpcClient, RpcClientError, RpcClientOptions};
 pub use exception::{RpcErrorCode, RpcException};
-pub use service::{CallContext, RpcService};
+pub use server::{RpcServer, RpcServerOptions};
+pub use service::{CLIENT_DATANODE_PROTOCOL, CLIENT_PROTOCOL, CallContext, NAMENODE_PROTOCOL, RpcService, decode};
