@@ -1,1 +1,28 @@
-//! Placeholder.
+//! The DataNode: replicas of blocks on disk, and the ports through which they come and go.
+//!
+//! - `storage`: volumes, block files, the replica map; knows no sockets
+//! - [`Replica`] and its checks: which writer may have which replica
+//! - `transfer`: the data transfer port (reads, write pipelines, copies, checksums)
+//! - `namenode_link`, `reports`, `commands`, `recovery`: the stream to the NameNode and what it orders
+//! - `ipc`: the RPC port
+//!
+//! It decides nothing about files, placement or replication: the NameNode does. It never acknowledges the last packet of a
+//! block that is not fsynced here or not known to the NameNode.
+
+mod commands;
+mod config;
+mod datanode;
+mod error;
+mod ipc;
+mod namenode_link;
+mod node;
+mod recovery;
+mod replica;
+mod reports;
+mod storage;
+mod transfer;
+
+pub use config::DataNodeConfig;
+pub use datanode::{DataNode, DataNodeHandle, ReplicaFiles};
+pub use error::{Error, Result};
+pub use replica::{Replica, ReplicaError, ReplicaState};

@@ -1,0 +1,160 @@
+//! Configuration of a DataNode.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Volumes are numbered in 16 bits; no machine has as many disks.
+const MAX_VOLUMES: usize = 1024;
+
+/// Everything a DataNode can be told. Unknown keys are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataNodeConfig {
+    /// Data directories, one per disk. New replicas go to each in turn, as far as it has room.
+    pub dirs: Vec<PathBuf>,
+    /// `host:port` of the NameNode's DataNode link.
+    pub namenode: String,
+    /// The IP address that clients and other DataNodes reach this DataNode by.
+    pub host: IpAddr,
+    /// The name shown to people; the IP address if empty.
+    pub hostname: String,
+    /// Where to listen for reads and writes of blocks. Port 0: the system chooses.
+    pub xfer_address: SocketAddr,
+    /// Where to listen for `ClientDatanodeProtocol` calls. Port 0: the system chooses.
+    pub ipc_address: SocketAddr,
+    /// Place in the network, such as `/rack1`; empty for the default rack.
+    pub network_location: String,
+    /// Room on each volume that replicas leave free.
+    pub reserved: ByteSize,
+    /// Connections to the transfer port at a time; more are closed at once.
+    pub max_connections: usize,
+    /// Operations on the transfer port at a time; more are refused with an error.
+    pub max_transfers: usize,
+    /// How long a connection may wait for its next operation. HDFS clients keep connections for 3 s.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// How long one message, once begun, may take to arrive.
+    #[serde(with = "humantime_serde")]
+    pub handshake_timeout: Duration,
+    /// How long a reader, a writer or another DataNode may be silent in the midst of a transfer. HDFS clients send a sign of
+    /// life every 30 s.
+    #[serde(with = "humantime_serde")]
+    pub transfer_timeout: Duration,
+    /// How long connecting to another DataNode may take.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// How long the last packet of a block waits for the NameNode to know the block. Longer than a NameNode restart,
+    /// shorter than the 60 s after which clients give up a pipeline.
+    #[serde(with = "humantime_serde")]
+    pub report_timeout: Duration,
+    /// How long a recovery waits for the previous writer to stop.
+    #[serde(with = "humantime_serde")]
+    pub stop_writer_timeout: Duration,
+    /// Copies to other DataNodes at a time that the NameNode orders.
+    pub max_replication_streams: usize,
+    /// Data bytes per packet sent to readers.
+    pub read_packet_size: ByteSize,
+}
+
+impl Default for DataNodeConfig {
+    fn default() -> Self {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            dirs: Vec::new(),
+            namenode: String::new(),
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            hostname: String::new(),
+            xfer_address: any_port,
+            ipc_address: any_port,
+            network_location: String::new(),
+            reserved: ByteSize::mib(64),
+            max_connections: 16_384,
+            max_transfers: 4096,
+            idle_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
+            transfer_timeout: Duration::from_secs(90),
+            connect_timeout: Duration::from_secs(10),
+            report_timeout: Duration::from_secs(20),
+            stop_writer_timeout: Duration::from_secs(15),
+            max_replication_streams: 4,
+            read_packet_size: ByteSize::mib(1),
+        }
+    }
+}
+
+impl DataNodeConfig {
+    /// Checks what no type can.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with all problems.
+    pub fn validate(&self) -> Result<()> {
+        let mut problems = Vec::new();
+        let mut require = |holds: bool, problem: &str| {
+            if !holds {
+                problems.push(problem.to_owned());
+            }
+        };
+        require(
+            !self.dirs.is_empty(),
+            "`dirs` is empty; name at least one data directory",
+        );
+        require(
+            self.dirs.len() <= MAX_VOLUMES,
+            "`dirs` names more than 1024 directories",
+        );
+        require(
+            self.namenode.contains(':'),
+            "`namenode` must be the host:port of the NameNode's link",
+        );
+        require(
+            !self.host.is_unspecified(),
+            "`host` must be an address that others can connect to",
+        );
+        require(
+            self.network_location.is_empty() || self.network_location.starts_with('/'),
+            "`network_location` must begin with `/`",
+        );
+        require(self.max_connections > 0, "`max_connections` must be at least 1");
+        require(self.max_transfers > 0, "`max_transfers` must be at least 1");
+        require(
+            self.max_replication_streams > 0,
+            "`max_replication_streams` must be at least 1",
+        );
+        let packet = self.read_packet_size.as_u64();
+        require(
+            (4096..=8 << 20).contains(&packet),
+            "`read_packet_size` must be 4 KiB to 8 MiB",
+        );
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Config { problems })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn defaults_lack_only_directory_and_namenode() {
+        let Err(Error::Config { problems }) = DataNodeConfig::default().validate() else {
+            panic!("must not validate")
+        };
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        let config = DataNodeConfig {
+            dirs: vec!["/data/1".into()],
+            namenode: "127.0.0.1:9001".into(),
+            ..DataNodeConfig::default()
+        };
+        config.validate().unwrap();
+    }
+}

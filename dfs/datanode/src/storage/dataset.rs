@@ -1,0 +1,488 @@
+//! All replicas of this DataNode and the transitions between their states.
+//!
+//! The map is changed first and the files follow, or the files first and the map follows, always so that the map never
+//! promises more than the disk holds: a replica is FINALIZED in the map only when its files are, durably.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as MapEntry;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use quarry_dfs_wire::block::{Block, BlockId, GenerationStamp};
+use quarry_dfs_wire::checksum::DataChecksum;
+use tokio_util::sync::CancellationToken;
+
+use super::block_file::{self, BlockFile};
+use super::layout;
+use super::open_replica::{OpenReplica, ReplicaWriter};
+use super::reader::ReadableReplica;
+use super::volume::{self, Volume};
+use crate::error::{DiskContext, Error, Result};
+use crate::replica::{self, Claim, Replica, ReplicaError, ReplicaState};
+
+/// Files are being moved while a reader looks for them only for the time of two renames; this many looks are ample.
+const OPEN_ATTEMPTS: u32 = 50;
+const OPEN_RETRY: Duration = Duration::from_millis(2);
+
+/// A replica in the map: finalized ones, of which there may be millions, take a few words.
+#[derive(Debug, Clone)]
+enum Entry {
+    Finalized {
+        stamp: GenerationStamp,
+        length: u64,
+        volume: u16,
+    },
+    Open(Arc<OpenReplica>),
+}
+
+/// A replica that is complete and durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FinalizedReplica {
+    /// Id, stamp and length.
+    pub(crate) block: Block,
+    /// The volume's name in reports.
+    pub(crate) storage_id: String,
+}
+
+/// For what a writer wants an existing replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reopen {
+    /// A new writer goes on after the block's end.
+    Append,
+    /// The writer's pipeline broke while it was set up for append, or while it was closed.
+    AppendRecovery,
+    /// The writer's pipeline broke in mid-stream.
+    StreamingRecovery,
+    /// The writer is gone and the NameNode wants the block closed.
+    BlockRecovery,
+}
+
+/// The replicas on all volumes.
+#[derive(Debug)]
+pub(crate) struct Dataset {
+    volumes: Vec<Arc<Volume>>,
+    map: Mutex<HashMap<BlockId, Entry>>,
+    next_volume: AtomicUsize,
+}
+
+impl Dataset {
+    /// A dataset without replicas; [`Dataset::add_scanned`] fills it.
+    pub(crate) fn new(volumes: Vec<Arc<Volume>>) -> Arc<Self> {
+        Arc::new(Self {
+            volumes,
+            map: Mutex::default(),
+            next_volume: AtomicUsize::new(0),
+        })
+    }
+
+    /// The volumes, in the order of the configuration.
+    pub(crate) fn volumes(&self) -> &[Arc<Volume>] {
+        &self.volumes
+    }
+
+    /// Takes over what a scan found. Of two replicas of a block the newer, then the longer counts.
+    pub(crate) fn add_scanned(&self, volume: usize, replicas: Vec<Replica>) {
+        let mut map = self.map.lock();
+        for replica in replicas {
+            let home = &self.volumes[volume];
+            if let Some(other) = map.get(&replica.id).map(|entry| entry.replica(replica.id)) {
+                tracing::warn!(block = %replica.id, volume = %home.dir().display(), "block has two replicas here");
+                if rank(&other) >= rank(&replica) {
+                    continue;
+                }
+            }
+            home.add_used(replica.on_disk);
+            let entry = match replica.state {
+                ReplicaState::Finalized => finalized_entry(&replica, volume),
+                _ => Entry::Open(OpenReplica::new(Arc::clone(home), replica)),
+            };
+            map.insert(replica.id, entry);
+        }
+    }
+
+    /// The replica of a block as it is now.
+    pub(crate) fn replica(&self, id: BlockId) -> Result<Replica, ReplicaError> {
+        self.map
+            .lock()
+            .get(&id)
+            .map(|entry| entry.replica(id))
+            .ok_or(ReplicaError::NotFound(id))
+    }
+
+    /// What one volume holds, for a full report. Copies under way are nobody's business.
+    pub(crate) fn replicas_of(&self, volume: usize) -> Vec<Replica> {
+        let home = &self.volumes[volume];
+        let map = self.map.lock();
+        let here = map.iter().filter(|(_, entry)| match entry {
+            Entry::Finalized { volume: at, .. } => usize::from(*at) == volume,
+            Entry::Open(open) => Arc::ptr_eq(&open.volume, home),
+        });
+        here.map(|(&id, entry)| entry.replica(id))
+            .filter(|replica| replica.state != ReplicaState::Temporary)
+            .collect()
+    }
+
+    /// Number of replicas in any state.
+    pub(crate) fn len(&self) -> usize {
+        self.map.lock().len()
+    }
+
+    /// Creates a replica: `Rbw` for a writer's pipeline, `Temporary` for a copy.
+    pub(crate) fn create(
+        self: &Arc<Self>,
+        id: BlockId,
+        stamp: GenerationStamp,
+        state: ReplicaState,
+        checksum: DataChecksum,
+    ) -> Result<ReplicaWriter> {
+        let volume = Arc::clone(&self.volumes[self.choose_volume()?]);
+        let replica = Replica {
+            id,
+            generation_stamp: stamp,
+            state,
+            received: 0,
+            on_disk: 0,
+            acked: 0,
+        };
+        let open = OpenReplica::new(volume, replica);
+        let ((), token) = open.attach(|_| Ok(()))?;
+        match self.map.lock().entry(id) {
+            MapEntry::Occupied(entry) => replica::check_create(Some(&entry.get().replica(id)))?,
+            MapEntry::Vacant(entry) => {
+                entry.insert(Entry::Open(Arc::clone(&open)));
+            }
+        }
+        let file = open
+            .paths()
+            .and_then(|(data, meta)| BlockFile::create(&data, &meta, checksum));
+        match file {
+            Ok(file) => Ok(ReplicaWriter::new(Arc::clone(self), open, file, token)),
+            Err(error) => {
+                self.discard(&open);
+                open.detach();
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks the writer of a replica, if it has one, to stop, and waits until it has.
+    pub(crate) async fn stop_writer(&self, id: BlockId, timeout: Duration) -> Result<(), ReplicaError> {
+        let open = match self.map.lock().get(&id) {
+            Some(Entry::Open(open)) => Arc::clone(open),
+            _ => return Ok(()),
+        };
+        open.stop_writer(timeout).await
+    }
+
+    /// Gives an existing replica to a writer under the claim's new stamp. A previous writer must have been stopped.
+    pub(crate) fn reopen(self: &Arc<Self>, id: BlockId, claim: &Claim, purpose: Reopen) -> Result<ReplicaWriter> {
+        let check = |replica: &Replica| match purpose {
+            Reopen::Append => replica::check_append(replica, claim).map(|()| replica.received),
+            Reopen::AppendRecovery => replica::check_append_recovery(replica, claim).map(|()| replica.received),
+            Reopen::StreamingRecovery => replica::check_streaming_recovery(replica, claim),
+            Reopen::BlockRecovery => replica::check_block_recovery(replica, claim.new_generation_stamp),
+        };
+        let new_stamp = claim.new_generation_stamp;
+        let mut map = self.map.lock();
+        let entry = map.get_mut(&id).ok_or(ReplicaError::NotFound(id))?;
+        match entry.clone() {
+            Entry::Open(open) => {
+                drop(map);
+                // FINALIZED here means: its writer finished between the look into the map and now.
+                let (length, token) = open.attach(|replica| match replica.state {
+                    ReplicaState::Finalized => Err(ReplicaError::WriterBusy(id)),
+                    _ => check(replica),
+                })?;
+                self.resume(open, token, length, new_stamp)
+            }
+            Entry::Finalized { volume, stamp, .. } => {
+                let was = entry.replica(id);
+                let length = check(&was)?;
+                let open = OpenReplica::new(
+                    Arc::clone(&self.volumes[usize::from(volume)]),
+                    Replica {
+                        state: ReplicaState::Rbw,
+                        generation_stamp: new_stamp,
+                        ..was
+                    },
+                );
+                let ((), token) = open.attach(|_| Ok(()))?;
+                let old = std::mem::replace(entry, Entry::Open(Arc::clone(&open)));
+                drop(map);
+                if let Err(error) = open.volume.move_to_rbw(id, stamp, new_stamp) {
+                    self.map.lock().insert(id, old);
+                    open.detach();
+                    return Err(error);
+                }
+                self.resume(open, token, length, new_stamp)
+            }
+        }
+    }
+
+    /// Opens the files of an attached RBW for writing after `length` bytes, under `stamp`.
+    fn resume(
+        self: &Arc<Self>,
+        open: Arc<OpenReplica>,
+        token: CancellationToken,
+        length: u64,
+        stamp: GenerationStamp,
+    ) -> Result<ReplicaWriter> {
+        match Self::open_files_for_writing(&open, length, stamp) {
+            Ok(file) => Ok(ReplicaWriter::new(Arc::clone(self), open, file, token)),
+            Err(error) => {
+                open.detach();
+                Err(error)
+            }
+        }
+    }
+
+    fn open_files_for_writing(open: &OpenReplica, length: u64, stamp: GenerationStamp) -> Result<BlockFile> {
+        let (data, meta) = open.paths()?;
+        let before = open.replica();
+        let file = BlockFile::open(&data, &meta, length)?;
+        Volume::rename_stamp(&open.dir()?, before.id, before.generation_stamp, stamp)?;
+        open.volume.remove_used(before.on_disk.saturating_sub(length));
+        open.update(|replica| {
+            (replica.state, replica.generation_stamp) = (ReplicaState::Rbw, stamp);
+            (replica.received, replica.on_disk, replica.acked) = (length, length, length);
+        });
+        Ok(file)
+    }
+
+    /// Makes a replica durable and final.
+    ///
+    /// # Durability
+    /// On return bytes, checksums and directory entries are on disk: the block survives loss of power.
+    pub(crate) fn finalize(&self, mut writer: ReplicaWriter) -> Result<FinalizedReplica> {
+        writer.sync_before_move()?;
+        let open = Arc::clone(writer.open());
+        let replica = open.replica();
+        open.volume
+            .move_to_finalized(&open.dir()?, replica.id, replica.generation_stamp)?;
+        let length = writer.length();
+        // From here on the files are no longer a copy's to remove.
+        open.update(|replica| {
+            replica.state = ReplicaState::Finalized;
+            replica.acked = length;
+        });
+        let volume = self.index_of(&open.volume);
+        self.map.lock().insert(
+            replica.id,
+            Entry::Finalized {
+                stamp: replica.generation_stamp,
+                length,
+                volume,
+            },
+        );
+        let block = Block {
+            id: replica.id,
+            generation_stamp: replica.generation_stamp,
+            length,
+        };
+        Ok(FinalizedReplica {
+            block,
+            storage_id: open.volume.storage_id().to_owned(),
+        })
+    }
+
+    /// Turns a complete copy of a replica that is being written into such a replica itself.
+    pub(crate) fn convert_to_rbw(&self, mut writer: ReplicaWriter) -> Result<()> {
+        writer.sync_before_move()?;
+        let open = Arc::clone(writer.open());
+        let (data, meta) = open.paths()?;
+        let rbw = open.volume.layout()?.rbw();
+        for path in [&meta, &data] {
+            let target = rbw.join(path.file_name().expect("a replica's file has a name"));
+            std::fs::rename(path, &target).disk("rename into place", &target)?;
+        }
+        super::version_file::sync_dir(&rbw)?;
+        let length = writer.length();
+        open.update(|replica| {
+            replica.state = ReplicaState::Rbw;
+            replica.acked = length;
+        });
+        Ok(())
+    }
+
+    /// Forgets a replica that holds nothing of value and removes its files.
+    pub(crate) fn discard(&self, open: &Arc<OpenReplica>) {
+        let replica = open.replica();
+        let removed = open
+            .dir()
+            .and_then(|dir| volume::remove_replica(&dir, replica.id, replica.generation_stamp));
+        if let Err(error) = removed {
+            tracing::warn!(block = %replica.id, %error, "files of a discarded replica stay until the next start");
+        }
+        open.volume.remove_used(replica.on_disk);
+        let mut map = self.map.lock();
+        if matches!(map.get(&replica.id), Some(Entry::Open(current)) if Arc::ptr_eq(current, open)) {
+            map.remove(&replica.id);
+        }
+    }
+
+    /// Removes a replica that is not newer than `stamp`; its writer must have been stopped. `false`: there was none.
+    pub(crate) fn delete(&self, id: BlockId, stamp: GenerationStamp) -> Result<Option<FinalizedReplica>> {
+        let (entry, replica) = {
+            let mut map = self.map.lock();
+            let MapEntry::Occupied(entry) = map.entry(id) else {
+                return Ok(None);
+            };
+            let replica = entry.get().replica(id);
+            if replica.generation_stamp > stamp {
+                let expected = GenerationStamp(0)..=stamp;
+                return Err(ReplicaError::GenerationStamp {
+                    id,
+                    found: replica.generation_stamp,
+                    expected,
+                }
+                .into());
+            }
+            (entry.remove(), replica)
+        };
+        let (home, dir) = match &entry {
+            Entry::Finalized { volume, .. } => {
+                let home = &self.volumes[usize::from(*volume)];
+                (home, home.layout()?.finalized_dir(id))
+            }
+            Entry::Open(open) => (&open.volume, open.dir()?),
+        };
+        home.remove_used(replica.on_disk);
+        volume::remove_replica(&dir, id, replica.generation_stamp)?;
+        let block = Block {
+            id,
+            generation_stamp: replica.generation_stamp,
+            length: replica.on_disk,
+        };
+        Ok(Some(FinalizedReplica {
+            block,
+            storage_id: home.storage_id().to_owned(),
+        }))
+    }
+
+    /// The volume of a replica.
+    pub(crate) fn storage_id(&self, id: BlockId) -> Option<String> {
+        self.map.lock().get(&id).map(|entry| match entry {
+            Entry::Finalized { volume, .. } => self.volumes[usize::from(*volume)].storage_id().to_owned(),
+            Entry::Open(open) => open.volume.storage_id().to_owned(),
+        })
+    }
+
+    /// Opens a replica of at least this stamp for reading.
+    pub(crate) fn open_for_read(&self, id: BlockId, stamp: GenerationStamp) -> Result<ReadableReplica> {
+        let mut attempt = 0;
+        loop {
+            match self.try_open(id, stamp) {
+                Err(Error::Disk { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound && attempt < OPEN_ATTEMPTS =>
+                {
+                    attempt += 1;
+                    thread::sleep(OPEN_RETRY);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn try_open(&self, id: BlockId, stamp: GenerationStamp) -> Result<ReadableReplica> {
+        let entry = self.map.lock().get(&id).cloned().ok_or(ReplicaError::NotFound(id))?;
+        let seen = entry.replica(id);
+        replica::check_readable(&seen, stamp)?;
+        match entry {
+            Entry::Finalized { volume, .. } => {
+                let dir = self.volumes[usize::from(volume)].layout()?.finalized_dir(id);
+                open_readable(&dir, &seen, None)
+            }
+            Entry::Open(open) => {
+                let (seen, tail) = open.replica_and_tail();
+                let tail = (open.replica().state == ReplicaState::Rbw).then_some(tail);
+                open_readable(&open.dir()?, &seen, tail).or_else(|error| {
+                    // The last packet may just have moved it.
+                    let dir = open.volume.layout()?.finalized_dir(id);
+                    open_readable(&dir, &seen, tail).map_err(|_| error)
+                })
+            }
+        }
+    }
+
+    /// Round robin over the volumes that have room.
+    fn choose_volume(&self) -> Result<usize> {
+        let first = self.next_volume.fetch_add(1, Ordering::Relaxed);
+        let order = (0..self.volumes.len()).map(|step| (first + step) % self.volumes.len());
+        let mut rooms = Vec::new();
+        for index in order {
+            let room = self.volumes[index].room();
+            if !self.volumes[index].is_failed() && room.remaining > 0 {
+                return Ok(index);
+            }
+            rooms.push(format!(
+                "{}: {} bytes",
+                self.volumes[index].dir().display(),
+                room.remaining
+            ));
+        }
+        Err(Error::NoSpace {
+            detail: rooms.join(", "),
+        })
+    }
+
+    fn index_of(&self, volume: &Arc<Volume>) -> u16 {
+        let index = self.volumes.iter().position(|other| Arc::ptr_eq(other, volume));
+        index
+            .and_then(|index| u16::try_from(index).ok())
+            .expect("a replica's volume is one of the dataset's")
+    }
+}
+
+impl Entry {
+    fn replica(&self, id: BlockId) -> Replica {
+        match self {
+            Self::Finalized { stamp, length, .. } => Replica {
+                id,
+                generation_stamp: *stamp,
+                state: ReplicaState::Finalized,
+                received: *length,
+                on_disk: *length,
+                acked: *length,
+            },
+            Self::Open(open) => open.replica(),
+        }
+    }
+}
+
+fn finalized_entry(replica: &Replica, volume: usize) -> Entry {
+    let volume = u16::try_from(volume).expect("the configuration allows fewer volumes");
+    Entry::Finalized {
+        stamp: replica.generation_stamp,
+        length: replica.on_disk,
+        volume,
+    }
+}
+
+fn rank(replica: &Replica) -> (GenerationStamp, bool, u64) {
+    (
+        replica.generation_stamp,
+        replica.state == ReplicaState::Finalized,
+        replica.on_disk,
+    )
+}
+
+fn open_readable(dir: &Path, replica: &Replica, tail: Option<u32>) -> Result<ReadableReplica> {
+    let data_path = dir.join(layout::block_file_name(replica.id));
+    let meta_path = dir.join(layout::meta_file_name(replica.id, replica.generation_stamp));
+    let data = File::open(&data_path).disk("open", &data_path)?;
+    let meta = File::open(&meta_path).disk("open", &meta_path)?;
+    let checksum = block_file::read_meta_header(&meta, &meta_path)?;
+    Ok(ReadableReplica {
+        data,
+        meta,
+        length: replica.on_disk,
+        checksum,
+        tail,
+    })
+}

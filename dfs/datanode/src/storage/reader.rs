@@ -1,0 +1,124 @@
+//! Reading a replica: whole chunks with their stored checksums.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use quarry_dfs_wire::checksum::{ChecksumError, DataChecksum};
+
+use super::chunks::Chunks;
+
+/// An opened replica. The files stay readable when the replica is moved or removed.
+#[derive(Debug)]
+pub(crate) struct ReadableReplica {
+    /// The block's bytes.
+    pub(crate) data: File,
+    /// Their checksums.
+    pub(crate) meta: File,
+    /// Bytes that may be read.
+    pub(crate) length: u64,
+    /// How the stored checksums are computed.
+    pub(crate) checksum: DataChecksum,
+    /// Checksum of the last, incomplete chunk at `length`; `None`: the one in the file is right.
+    pub(crate) tail: Option<u32>,
+}
+
+/// Why bytes could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// The files are shorter than they must be, or damaged.
+    #[error("replica is damaged: {0}")]
+    Damaged(String),
+    /// The disk refused.
+    #[error(transparent)]
+    Io(io::Error),
+}
+
+impl From<ChecksumError> for ReadError {
+    fn from(error: ChecksumError) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+impl ReadableReplica {
+    /// The chunks' geometry.
+    pub(crate) fn chunks(&self) -> Chunks {
+        Chunks::new(self.checksum)
+    }
+
+    /// Appends the bytes from `start` to `end` to `data`.
+    pub(crate) fn read_data(&self, start: u64, end: u64, data: &mut Vec<u8>) -> Result<(), ReadError> {
+        read_at(&self.data, start, (end - start) as usize, data, "data")
+    }
+
+    /// Appends the checksums of the bytes from `start` to `end` to `sums`. `start` begins a chunk; `end` ends one or is the
+    /// replica's length.
+    pub(crate) fn read_sums(&self, start: u64, end: u64, sums: &mut Vec<u8>) -> Result<(), ReadError> {
+        let chunks = self.chunks();
+        let length = self.checksum.checksums_length(end - start) as usize;
+        read_at(&self.meta, chunks.meta_position(start), length, sums, "checksum")?;
+        if let (Some(tail), true) = (self.tail, end == self.length && !end.is_multiple_of(chunks.size()))
+            && chunks.sum_size() != 0
+            && let Some(last) = sums.last_chunk_mut::<4>()
+        {
+            *last = tail.to_be_bytes();
+        }
+        Ok(())
+    }
+
+    /// Reads and verifies everything, `span` bytes at a time (rounded down to chunks, at least one).
+    pub(crate) fn verify(&self, span: u64) -> Result<(), ReadError> {
+        let span = self.chunks().floor(span).max(self.chunks().size());
+        let (mut data, mut sums, mut at) = (Vec::new(), Vec::new(), 0);
+        while at < self.length {
+            let end = self.length.min(at + span);
+            data.clear();
+            sums.clear();
+            self.read_data(at, end, &mut data)?;
+            self.read_sums(at, end, &mut sums)?;
+            self.checksum.verify(&data, &sums, at)?;
+            at = end;
+        }
+        Ok(())
+    }
+
+    /// The checksums of the block's first `length` bytes; that of a chunk cut by `length` is computed anew, from bytes that
+    /// match the stored one.
+    pub(crate) fn sums_of_prefix(&self, length: u64) -> Result<Vec<u8>, ReadError> {
+        let chunks = self.chunks();
+        let whole = if length == self.length {
+            length
+        } else {
+            chunks.floor(length)
+        };
+        let mut sums = Vec::new();
+        self.read_sums(0, whole, &mut sums)?;
+        if whole < length && chunks.sum_size() != 0 {
+            sums.extend_from_slice(&self.cut_chunk_sum(whole, length)?.to_be_bytes());
+        }
+        Ok(sums)
+    }
+
+    /// The checksum of the bytes from `start`, which begins a chunk, to `cut` in it.
+    pub(crate) fn cut_chunk_sum(&self, start: u64, cut: u64) -> Result<u32, ReadError> {
+        let end = self.length.min(start + self.chunks().size());
+        let (mut data, mut sums) = (Vec::new(), Vec::new());
+        self.read_data(start, end, &mut data)?;
+        self.read_sums(start, end, &mut sums)?;
+        self.checksum.verify(&data, &sums, start)?;
+        Ok(self.checksum.chunk_checksum(&data[..(cut - start) as usize]))
+    }
+}
+
+fn read_at(file: &File, at: u64, length: usize, into: &mut Vec<u8>, what: &str) -> Result<(), ReadError> {
+    let before = into.len();
+    into.resize(before + length, 0);
+    match file.read_exact_at(&mut into[before..], at) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(ReadError::Damaged(format!(
+            "{what} file ends before byte {}",
+            at + length as u64
+        ))),
+        Err(error) => Err(ReadError::Io(error)),
+    }
+}
