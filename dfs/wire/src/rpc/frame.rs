@@ -115,7 +115,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads until the buffer holds `length` bytes; false when the stream ends before.
     async fn fill(&mut self, length: usize) -> Result<bool, FrameError> {
         while self.buffer.len() < length {
-            self.buffer.reserve((length - self.buffer.len()).clamp(4096, READ_STEP));
+            self.buffer.reserve((length - self.buffer.len()).clamp(8192, READ_STEP));
             if self.reader.read_buf(&mut self.buffer).await? == 0 {
                 return Ok(false);
             }

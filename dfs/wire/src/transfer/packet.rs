@@ -25,8 +25,8 @@ pub const LENGTHS: usize = 6;
 pub const MAX_HEADER_LENGTH: usize = 27;
 /// Longest header that we read, in bytes: later versions may add fields.
 const HEADER_LIMIT: usize = 256;
-/// How much memory a read claims at most ahead of the bytes that really arrive.
-const READ_STEP: usize = 1024 * 1024;
+/// How much memory a read claims at most ahead of the bytes that really arrive. Packets of 1 MiB fit at once.
+const READ_STEP: usize = 2 * 1024 * 1024;
 /// What error messages call it.
 const WHAT: &str = "packet";
 
@@ -194,9 +194,12 @@ async fn fill(
     buffer: &mut BytesMut,
     length: usize,
 ) -> Result<(), TransferError> {
+    buffer.reserve((length - buffer.len()).min(READ_STEP));
     while buffer.len() < length {
         let missing = length - buffer.len();
-        buffer.reserve(missing.min(READ_STEP));
+        if buffer.len() == buffer.capacity() {
+            buffer.reserve(missing.min(READ_STEP));
+        }
         if (&mut *reader).take(missing as u64).read_buf(buffer).await? == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
