@@ -144,3 +144,26 @@ async fn a_dropped_server_is_gone() {
     };
     timeout(PATIENCE, refused).await.expect("the port stays taken");
 }
+
+#[tokio::test]
+async fn calls_above_the_limit_wait_for_a_place() {
+    let options = RpcServerOptions {
+        max_calls_per_connection: 2,
+        ..Default::default()
+    };
+    let (server, service) = server(options).await;
+    let mut raw = Raw::established(&server).await;
+    let request = prost::Message::encode_to_vec(&GetFileInfoRequestProto { src: "/slow".into() });
+    for id in 0..5 {
+        raw.send(&call_frame(id, CLIENT_PROTOCOL, "getFileInfo", &request))
+            .await;
+    }
+    eventually("two calls run", || service.running.load(Ordering::SeqCst) == 2).await;
+    // Another connection's round trip is time enough for a third call to start, if it could.
+    mkdirs(&client(&server)).await.unwrap();
+    assert_eq!(service.running.load(Ordering::SeqCst), 2);
+    service.gate.0.add_permits(5);
+    for _ in 0..5 {
+        assert_eq!(raw.reply().await.unwrap().0.status, 0);
+    }
+}
