@@ -1,1 +1,44 @@
-//! Placeholder.
+//! The file system as a library: files, blocks, local reads, and an object store on top.
+//!
+//! - [`DfsClient`] talks to one HDFS-compatible NameNode: namespace, block locations, [`FileWriter`], [`FileReader`].
+//! - [`DfsObjectStore`] offers it as an `object_store::ObjectStore`, with atomic puts and renames.
+//! - [`LocalReplicas`] lets a process that hosts a DataNode read its replicas from the disk.
+//!
+//! A read, in order: locations (cached) → the block's replicas by closeness, own disk first → bytes with CRC32C
+//! verified → on failure the next replica, the bad one reported → fresh locations once → error that names each replica.
+//!
+//! A write, in order: `create` → `addBlock` → pipeline → packets and acknowledgements → last packet (fsync) → `complete`.
+//! What happens when a DataNode is lost on the way is told in `write/block.rs`.
+//!
+//! The crate knows nothing of the servers' insides, of Arrow or of SQL.
+
+mod client;
+mod config;
+mod connections;
+mod convert;
+mod dead_nodes;
+mod error;
+mod lease;
+mod local;
+mod local_replica;
+mod location;
+mod location_cache;
+mod namenode;
+mod object_store;
+mod read;
+mod shared;
+mod stats;
+mod status;
+mod task;
+mod write;
+
+pub use client::{DfsClient, RenameOptions};
+pub use config::DfsClientConfig;
+pub use error::{Error, Failures, ReplicaFailure, Result, Retry, TransferError};
+pub use local::{LocalReplica, LocalReplicas};
+pub use location::{BlockLocation, DataNodeInfo, FileBlocks, LocatedFile};
+pub use object_store::DfsObjectStore;
+pub use read::FileReader;
+pub use stats::ReadStats;
+pub use status::{ContentSummary, FileKind, FileStatus, FsStats, ServerDefaults};
+pub use write::{CreateOptions, FileWriter};

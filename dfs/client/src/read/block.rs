@@ -1,0 +1,95 @@
+//! Reading a range of one block: replica after replica until one serves it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::remote;
+use crate::error::{Error, Failures, ReplicaFailure, Result, TransferError};
+use crate::local::LocalReads;
+use crate::location::{BlockLocation, DataNodeInfo};
+use crate::shared::Shared;
+use crate::stats::ReadStats;
+
+/// A range of a block, to be read from any of its replicas.
+#[derive(Debug)]
+pub(super) struct BlockRead<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) local: Option<&'a Arc<LocalReads>>,
+    pub(super) path: &'a str,
+    pub(super) stats: Option<&'a ReadStats>,
+    /// Within the block.
+    pub(super) range: Range<u64>,
+}
+
+impl BlockRead<'_> {
+    /// Tries each replica once.
+    pub(super) async fn run(&self, location: &BlockLocation) -> Result<Bytes> {
+        let mut failures = Vec::new();
+        for node in self.by_preference(location) {
+            match self.read_replica(location, node).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(reason) => {
+                    self.learn(location, node, &reason);
+                    failures.push(ReplicaFailure {
+                        datanode: node.label(),
+                        reason,
+                    });
+                }
+            }
+        }
+        Err(Error::BlockUnavailable {
+            path: self.path.to_owned(),
+            block: location.block.block.to_string(),
+            failures: Failures(failures),
+        })
+    }
+
+    /// Own disk first, then the NameNode's order, then DataNodes that failed a moment ago.
+    fn by_preference<'l>(&self, location: &'l BlockLocation) -> Vec<&'l Arc<DataNodeInfo>> {
+        let mut nodes: Vec<_> = location.datanodes.iter().collect();
+        nodes.sort_by_key(|node| (!self.is_own(node), self.shared.dead.contains(&node.uuid)));
+        nodes
+    }
+
+    fn is_own(&self, node: &DataNodeInfo) -> bool {
+        self.local.is_some_and(|local| local.datanode_uuid() == node.uuid)
+    }
+
+    async fn read_replica(&self, location: &BlockLocation, node: &DataNodeInfo) -> Result<Bytes, TransferError> {
+        if let Some(local) = self.local.filter(|_| self.is_own(node))
+            && let Some(bytes) = local.read(&location.block, self.range.clone()).await?
+        {
+            self.stats.inspect(|stats| stats.add_local(bytes.len() as u64));
+            return Ok(bytes);
+        }
+        let bytes = remote::read(self.shared, location, node, self.range.clone()).await?;
+        self.shared.dead.remove(&node.uuid);
+        self.stats.inspect(|stats| stats.add_remote(bytes.len() as u64));
+        Ok(bytes)
+    }
+
+    /// What a failure says about the replica or its DataNode, for others to know.
+    fn learn(&self, location: &BlockLocation, node: &DataNodeInfo, reason: &TransferError) {
+        tracing::warn!(path = self.path, block = %location.block, datanode = node.label(), %reason, "cannot read replica");
+        match reason {
+            TransferError::Connect(_) | TransferError::Lost(_) | TransferError::Silent(_) => {
+                self.shared.dead.add(&node.uuid)
+            }
+            TransferError::Checksum(_) => self.report(location, node),
+            TransferError::Refused(_) | TransferError::Protocol(_) | TransferError::Local(_) => {}
+        }
+    }
+
+    /// Reports a damaged replica, without making the read wait for it.
+    fn report(&self, location: &BlockLocation, node: &DataNodeInfo) {
+        let namenode = Arc::clone(&self.shared.namenode);
+        let (path, location, node) = (self.path.to_owned(), location.clone(), node.clone());
+        self.shared.background.spawn(async move {
+            if let Err(error) = namenode.report_bad_replica(&path, &location, &node).await {
+                tracing::warn!(path, block = %location.block, %error, "could not report a damaged replica");
+            }
+        });
+    }
+}

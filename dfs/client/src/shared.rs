@@ -1,0 +1,52 @@
+//! What all clones of a client share.
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use crate::config::DfsClientConfig;
+use crate::connections::Connections;
+use crate::dead_nodes::DeadNodes;
+use crate::error::Result;
+use crate::lease::Leases;
+use crate::location_cache::LocationCache;
+use crate::namenode::NameNode;
+use crate::status::ServerDefaults;
+use crate::task::Background;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: DfsClientConfig,
+    pub(crate) namenode: Arc<NameNode>,
+    pub(crate) connections: Connections,
+    pub(crate) locations: LocationCache,
+    pub(crate) dead: DeadNodes,
+    pub(crate) leases: Leases,
+    /// Reports of damaged replicas.
+    pub(crate) background: Background,
+    /// Asked for once: they change with the NameNode's configuration only.
+    defaults: OnceCell<ServerDefaults>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: DfsClientConfig) -> Self {
+        let namenode = Arc::new(NameNode::new(&config));
+        Self {
+            leases: Leases::new(Arc::clone(&namenode)),
+            namenode,
+            connections: Connections::default(),
+            locations: LocationCache::new(config.location_ttl),
+            dead: DeadNodes::default(),
+            background: Background::default(),
+            defaults: OnceCell::new(),
+            config,
+        }
+    }
+
+    pub(crate) async fn server_defaults(&self) -> Result<ServerDefaults> {
+        self.defaults
+            .get_or_try_init(|| self.namenode.server_defaults())
+            .await
+            .copied()
+    }
+}

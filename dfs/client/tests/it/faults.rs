@@ -1,0 +1,119 @@
+//! DataNodes that die, replicas that rot.
+
+use quarry_dfs_client::{CreateOptions, Error};
+
+use crate::cluster::{BLOCK, Cluster, eventually, get, payload, put};
+
+#[tokio::test]
+async fn reads_go_on_when_a_datanode_dies() {
+    let mut cluster = Cluster::start(3).await;
+    let client = cluster.client();
+    let data = payload(1, 4 * BLOCK as usize);
+    put(&client, "/f", data.clone(), 2).await;
+    let reader = client.open("/f").await.unwrap();
+    cluster.stop_datanode(1).await;
+    assert_eq!(
+        reader.read_range(0..data.len() as u64).await.unwrap(),
+        data,
+        "with the locations from before"
+    );
+    assert_eq!(get(&client, "/f").await, data);
+}
+
+#[tokio::test]
+async fn a_block_without_a_live_replica_is_named() {
+    let mut cluster = Cluster::start(1).await;
+    let client = cluster.client();
+    put(&client, "/f", payload(1, 100), 1).await;
+    let reader = client.open("/f").await.unwrap();
+    let block = reader.blocks().blocks[0].block.block;
+    cluster.stop_datanode(0).await;
+    let error = reader.read_range(0..100).await.unwrap_err();
+    assert!(matches!(error, Error::BlockUnavailable { .. }), "{error}");
+    assert!(error.to_string().contains(&block.to_string()), "{error}");
+    cluster.start_datanode(0).await;
+    eventually("the block is back", || async {
+        reader.read_range(0..100).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_flipped_bit_never_reaches_the_reader_and_is_reported() {
+    let cluster = Cluster::start(3).await;
+    let client = cluster.client();
+    let data = payload(2, BLOCK as usize);
+    put(&client, "/f", data.clone(), 2).await;
+    let located = client.block_locations("/f").await.unwrap().blocks[0].clone();
+    let first = located.datanodes[0].uuid.clone();
+    cluster.flip_bit(cluster.datanode_index(&first), located.block.block.id, 700_000);
+    assert_eq!(get(&client, "/f").await, data);
+    eventually("the damaged replica was replaced", || async {
+        let now = client.block_locations("/f").await.unwrap();
+        now.blocks[0].datanodes.len() == 2 && get(&client, "/f").await == data
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn damage_everywhere_is_an_error_that_says_so() {
+    let cluster = Cluster::start(1).await;
+    let client = cluster.client();
+    put(&client, "/f", payload(2, 5000), 1).await;
+    let block = client.block_locations("/f").await.unwrap().blocks[0].block.block;
+    cluster.flip_bit(0, block.id, 3000);
+    let reader = client.open("/f").await.unwrap();
+    assert_eq!(
+        reader.read_range(0..1000).await.unwrap(),
+        payload(2, 5000).slice(..1000),
+        "the rest is good"
+    );
+    let error = reader.read_range(0..5000).await.unwrap_err();
+    assert!(error.to_string().contains("checksum"), "{error}");
+}
+
+#[tokio::test]
+async fn a_writer_outlives_the_datanodes_of_its_pipeline_down_to_one() {
+    let mut cluster = Cluster::start(3).await;
+    let client = cluster.client();
+    let data = payload(5, 3 * BLOCK as usize + 77);
+    let options = CreateOptions {
+        replication: Some(3),
+        ..CreateOptions::default()
+    };
+    let mut writer = client.create("/f", options).await.unwrap();
+    let half = BLOCK as usize / 2;
+    writer.write(data.slice(..half)).await.unwrap();
+    cluster.stop_datanode(0).await;
+    writer.write(data.slice(half..3 * half)).await.unwrap();
+    cluster.stop_datanode(2).await;
+    writer.write(data.slice(3 * half..)).await.unwrap();
+    let status = writer.close().await.unwrap();
+    assert_eq!(status.length, data.len() as u64);
+    assert_eq!(get(&client, "/f").await, data);
+    assert_eq!(get(&cluster.client(), "/f").await, data);
+}
+
+#[tokio::test]
+async fn a_write_begins_on_the_datanodes_that_are_left() {
+    let mut cluster = Cluster::start(3).await;
+    let client = cluster.client();
+    put(&client, "/before", payload(1, 10), 3).await;
+    cluster.stop_datanode(1).await;
+    let data = payload(6, 2 * BLOCK as usize);
+    put(&client, "/after", data.clone(), 3).await;
+    assert_eq!(get(&client, "/after").await, data);
+}
+
+#[tokio::test]
+async fn losing_the_only_datanode_of_a_pipeline_names_it() {
+    let mut cluster = Cluster::start(1).await;
+    let client = cluster.client();
+    let uuid = cluster.datanode_uuid(0);
+    let mut writer = client.create("/f", CreateOptions::default()).await.unwrap();
+    writer.write(payload(1, 600_000)).await.unwrap();
+    cluster.stop_datanode(0).await;
+    let lost = writer.close().await.unwrap_err();
+    assert!(matches!(lost, Error::PipelineLost { .. }), "{lost}");
+    assert!(lost.to_string().contains(&uuid), "{lost}");
+}
