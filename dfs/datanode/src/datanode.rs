@@ -175,7 +175,7 @@ impl DataNodeHandle {
     }
 
     /// Stops: closes the ports, ends transfers and the link, and waits for all tasks, for a while. Replicas being written
-    /// stay on disk for recovery, as after a crash. The directories are unlocked when the last clone is dropped.
+    /// stay on disk for recovery, as after a crash. On return the directories are free for another DataNode.
     pub async fn shutdown(&self) {
         self.node.shutdown.cancel();
         if let Some(ipc) = self.ipc.lock().await.take() {
@@ -186,7 +186,10 @@ impl DataNodeHandle {
             .await
             .is_err()
         {
-            tracing::warn!("some transfers did not end within the grace period");
+            return tracing::warn!("some transfers did not end in time; the data directories stay locked");
+        }
+        for volume in self.node.dataset.volumes() {
+            volume.unlock();
         }
     }
 }

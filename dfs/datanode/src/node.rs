@@ -1,10 +1,11 @@
 //! What all parts of a running DataNode share: who it is, what it stores, what it has to report.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use quarry_dfs_wire::block::{Block, BlockId, ExtendedBlock, GenerationStamp};
 use quarry_dfs_wire::convert;
 use quarry_dfs_wire::proto::dfs_v1::{ReplicaChange, Storage};
@@ -50,6 +51,8 @@ pub(crate) struct Node {
     /// Every task of this DataNode.
     pub(crate) tasks: TaskTracker,
     membership: RwLock<Option<Membership>>,
+    /// Replicas that are being verified: many readers of a damaged one report it at the same time.
+    suspects: Mutex<HashSet<BlockId>>,
 }
 
 impl Node {
@@ -76,6 +79,7 @@ impl Node {
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             membership: RwLock::new(None),
+            suspects: Mutex::default(),
             config,
         });
         if let (Some(cluster_id), Some(pool)) = (cluster_id, node.stored_pool()?) {
@@ -219,6 +223,13 @@ impl Node {
     ///
     /// Somebody's word is not enough: a reader with bad memory must not make the NameNode give up good replicas.
     pub(crate) fn check_suspect(&self, id: BlockId, stamp: GenerationStamp) {
+        if self.suspects.lock().insert(id) {
+            self.verify_suspect(id, stamp);
+            self.suspects.lock().remove(&id);
+        }
+    }
+
+    fn verify_suspect(&self, id: BlockId, stamp: GenerationStamp) {
         let Ok(seen) = self.dataset.replica(id) else { return };
         if seen.state != ReplicaState::Finalized {
             return;

@@ -248,10 +248,7 @@ impl Dataset {
         let file = BlockFile::open(&data, &meta, length)?;
         Volume::rename_stamp(&open.dir()?, before.id, before.generation_stamp, stamp)?;
         open.volume.remove_used(before.on_disk.saturating_sub(length));
-        open.update(|replica| {
-            (replica.state, replica.generation_stamp) = (ReplicaState::Rbw, stamp);
-            (replica.received, replica.on_disk, replica.acked) = (length, length, length);
-        });
+        open.set_reopened(length, file.tail(), stamp);
         Ok(file)
     }
 
@@ -400,7 +397,6 @@ impl Dataset {
             }
             Entry::Open(open) => {
                 let (seen, tail) = open.replica_and_tail();
-                let tail = (open.replica().state == ReplicaState::Rbw).then_some(tail);
                 open_readable(&open.dir()?, &seen, tail).or_else(|error| {
                     // The last packet may just have moved it.
                     let dir = open.volume.layout()?.finalized_dir(id);
@@ -486,3 +482,7 @@ fn open_readable(dir: &Path, replica: &Replica, tail: Option<u32>) -> Result<Rea
         tail,
     })
 }
+
+#[cfg(test)]
+#[path = "dataset_tests.rs"]
+mod tests;

@@ -31,8 +31,8 @@ pub(crate) struct OpenReplica {
 struct Status {
     replica: Replica,
     /// Checksum of the last, incomplete chunk of the bytes on disk. Readers take it from here: the one in the file may
-    /// already cover more bytes than they saw.
-    tail: u32,
+    /// already cover more bytes than they saw. `None` while nobody has written: the one in the file is right.
+    tail: Option<u32>,
     /// Set while somebody has the right to write; cancelling asks for it back.
     writer: Option<CancellationToken>,
 }
@@ -42,7 +42,7 @@ impl OpenReplica {
     pub(crate) fn new(volume: Arc<Volume>, replica: Replica) -> Arc<Self> {
         let status = Mutex::new(Status {
             replica,
-            tail: 0,
+            tail: None,
             writer: None,
         });
         Arc::new(Self {
@@ -58,7 +58,7 @@ impl OpenReplica {
     }
 
     /// The replica and the checksum of its last, incomplete chunk, of the same moment.
-    pub(crate) fn replica_and_tail(&self) -> (Replica, u32) {
+    pub(crate) fn replica_and_tail(&self) -> (Replica, Option<u32>) {
         let status = self.status.lock();
         (status.replica, status.tail)
     }
@@ -134,11 +134,20 @@ impl OpenReplica {
         self.update(|replica| replica.received = replica.received.max(length));
     }
 
+    /// Notes that a new writer has taken the replica, cut it to `length` bytes and given it a stamp.
+    pub(super) fn set_reopened(&self, length: u64, tail: u32, stamp: GenerationStamp) {
+        let mut status = self.status.lock();
+        let replica = &mut status.replica;
+        (replica.state, replica.generation_stamp) = (ReplicaState::Rbw, stamp);
+        (replica.received, replica.on_disk, replica.acked) = (length, length, length);
+        status.tail = Some(tail);
+    }
+
     fn set_written(&self, length: u64, tail: u32) {
         let mut status = self.status.lock();
         status.replica.on_disk = length;
         status.replica.received = status.replica.received.max(length);
-        status.tail = tail;
+        status.tail = Some(tail);
     }
 }
 

@@ -57,8 +57,8 @@ impl ReadableReplica {
         let chunks = self.chunks();
         let length = self.checksum.checksums_length(end - start) as usize;
         read_at(&self.meta, chunks.meta_position(start), length, sums, "checksum")?;
-        if let (Some(tail), true) = (self.tail, end == self.length && !end.is_multiple_of(chunks.size()))
-            && chunks.sum_size() != 0
+        let ends_in_tail = end == self.length && !end.is_multiple_of(chunks.size());
+        if let (Some(tail), true, true) = (self.tail, ends_in_tail, length > 0)
             && let Some(last) = sums.last_chunk_mut::<4>()
         {
             *last = tail.to_be_bytes();

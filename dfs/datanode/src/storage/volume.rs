@@ -37,8 +37,8 @@ pub(crate) struct Volume {
     used: AtomicU64,
     failed: AtomicBool,
     pool: OnceLock<PoolLayout>,
-    /// Holds the lock on `in_use.lock` for as long as the volume lives.
-    _lock: File,
+    /// Holds the lock on `in_use.lock` until [`Volume::unlock`], or for as long as the volume lives.
+    lock: File,
 }
 
 impl Volume {
@@ -61,9 +61,16 @@ impl Volume {
             used: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             pool: OnceLock::new(),
-            _lock: lock,
+            lock,
         };
         Ok((volume, version))
+    }
+
+    /// Lets another DataNode have the directory: nothing here may write any more.
+    pub(crate) fn unlock(&self) {
+        if let Err(error) = rustix::fs::flock(&self.lock, FlockOperation::Unlock) {
+            tracing::warn!(dir = %self.dir.display(), %error, "directory stays locked until this process ends");
+        }
     }
 
     /// The volume's name in reports.

@@ -16,8 +16,9 @@ use super::error::{TransferError, within};
 use super::{checksum, copy, read, write};
 use crate::node::{ActiveTransfer, Node};
 
-/// Operations are small; packets are larger than this and bypass the buffer.
-const READ_BUFFER: usize = 8 << 10;
+/// Operations and acks are small; packets are larger than this and bypass the buffer. Idle connections, of which there may
+/// be thousands, each hold one.
+const READ_BUFFER: usize = 2 << 10;
 /// How long and how much a closing connection is listened to, so that the peer reads our last words before a reset.
 const LINGER: Duration = Duration::from_secs(3);
 const LINGER_BYTES: u64 = 64 << 20;

@@ -1,0 +1,327 @@
+//! The dataset against HDFS's table of who may write what, and against a model under random operations and restarts.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::super::block_file::PacketData;
+use super::super::scan;
+use super::*;
+
+const POOL: &str = "BP-1-127.0.0.1-1";
+const STAMP: GenerationStamp = GenerationStamp(1001);
+const LENGTH: u64 = 700;
+
+fn open_dataset(dir: &Path) -> Arc<Dataset> {
+    let (volume, _) = Volume::open(dir, 0).unwrap();
+    volume.format(POOL, "CID-1", "uuid-1").unwrap();
+    let dataset = Dataset::new(vec![Arc::new(volume)]);
+    let found = scan::scan(&dataset.volumes()[0]).unwrap();
+    dataset.add_scanned(0, found);
+    dataset
+}
+
+fn source() -> Vec<u8> {
+    (0..4000_u32).map(|i| (i * 7 + i / 256) as u8).collect()
+}
+
+/// Appends the source's bytes up to `end`, acknowledged. A packet that starts inside a chunk ends in it.
+fn write_to(writer: &mut ReplicaWriter, end: u64) {
+    let source = source();
+    while writer.length() < end {
+        let start = writer.length();
+        let stop = end.min((start / 512 + 1) * 512);
+        let data = &source[start as usize..stop as usize];
+        let mut sums = Vec::new();
+        DataChecksum::default().compute(data, &mut sums);
+        writer
+            .write(&PacketData {
+                offset: start,
+                data,
+                sums: &sums,
+                checksum: DataChecksum::default(),
+            })
+            .unwrap();
+    }
+    writer.open().set_acked(end);
+}
+
+fn assert_content(dataset: &Dataset, id: BlockId, length: u64) {
+    let replica = dataset.open_for_read(id, GenerationStamp(0)).unwrap();
+    assert_eq!(replica.length, length);
+    replica.verify(1024).unwrap();
+    let mut data = Vec::new();
+    replica.read_data(0, length, &mut data).unwrap();
+    assert_eq!(data, source()[..length as usize]);
+}
+
+/// One replica of each state, by block id; the writer of the TEMPORARY one must live for it to stay.
+struct EachState {
+    dataset: Arc<Dataset>,
+    _temporary: ReplicaWriter,
+    _dir: TempDir,
+}
+
+const FINALIZED: BlockId = BlockId(1);
+const TEMPORARY: BlockId = BlockId(2);
+const RBW: BlockId = BlockId(3);
+const RWR: BlockId = BlockId(4);
+const ABSENT: BlockId = BlockId(6);
+
+fn each_state() -> EachState {
+    let dir = tempfile::tempdir().unwrap();
+    let dataset = open_dataset(dir.path());
+    let create = |dataset: &Arc<Dataset>, id, state| {
+        let mut writer = dataset.create(id, STAMP, state, DataChecksum::default()).unwrap();
+        write_to(&mut writer, LENGTH);
+        writer
+    };
+    drop(create(&dataset, RWR, ReplicaState::Rbw));
+    drop(dataset);
+    let dataset = open_dataset(dir.path());
+    dataset
+        .finalize(create(&dataset, FINALIZED, ReplicaState::Rbw))
+        .unwrap();
+    drop(create(&dataset, RBW, ReplicaState::Rbw));
+    let temporary = create(&dataset, TEMPORARY, ReplicaState::Temporary);
+    EachState {
+        dataset,
+        _temporary: temporary,
+        _dir: dir,
+    }
+}
+
+fn claim(new_stamp: u64, bytes: u64) -> Claim {
+    Claim {
+        generation_stamp: STAMP,
+        new_generation_stamp: GenerationStamp(new_stamp),
+        min_bytes: bytes,
+        max_bytes: bytes,
+    }
+}
+
+/// The blocks that a purpose gets a writer for, each tried on fresh replicas.
+fn accepted(purpose: Reopen) -> Vec<BlockId> {
+    let blocks = [FINALIZED, TEMPORARY, RBW, RWR, ABSENT];
+    blocks
+        .into_iter()
+        .filter(|&id| each_state().dataset.reopen(id, &claim(1002, LENGTH), purpose).is_ok())
+        .collect()
+}
+
+#[test]
+fn table_of_who_may_write_what() {
+    assert_eq!(accepted(Reopen::Append), [FINALIZED]);
+    assert_eq!(accepted(Reopen::AppendRecovery), [FINALIZED, RBW]);
+    assert_eq!(accepted(Reopen::StreamingRecovery), [RBW]);
+    assert_eq!(accepted(Reopen::BlockRecovery), [FINALIZED, RBW, RWR]);
+}
+
+#[test]
+fn nothing_is_created_over_an_existing_replica() {
+    let each = each_state();
+    for id in [FINALIZED, TEMPORARY, RBW, RWR] {
+        for state in [ReplicaState::Rbw, ReplicaState::Temporary] {
+            let created = each.dataset.create(id, STAMP, state, DataChecksum::default());
+            assert!(
+                matches!(created, Err(Error::Replica(ReplicaError::AlreadyExists { .. }))),
+                "{id} {state}"
+            );
+        }
+    }
+    assert_content(&each.dataset, FINALIZED, LENGTH);
+    assert!(
+        each.dataset
+            .create(ABSENT, STAMP, ReplicaState::Temporary, DataChecksum::default())
+            .is_ok()
+    );
+}
+
+#[test]
+fn refused_writers_change_nothing() {
+    let each = each_state();
+    for purpose in [Reopen::Append, Reopen::AppendRecovery, Reopen::StreamingRecovery] {
+        for id in [FINALIZED, RBW] {
+            assert!(each.dataset.reopen(id, &claim(1002, LENGTH + 1), purpose).is_err());
+            assert_content(&each.dataset, id, LENGTH);
+            assert_eq!(each.dataset.replica(id).unwrap().generation_stamp, STAMP);
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_one_writer_at_a_time() {
+    let each = each_state();
+    let writer = each
+        .dataset
+        .reopen(RBW, &claim(1002, LENGTH), Reopen::StreamingRecovery)
+        .unwrap();
+    let second = each
+        .dataset
+        .reopen(RBW, &claim(1003, LENGTH), Reopen::StreamingRecovery);
+    assert!(matches!(second, Err(Error::Replica(ReplicaError::WriterBusy(_)))));
+    let fenced = writer.cancelled();
+    let busy = each.dataset.stop_writer(RBW, Duration::from_millis(10)).await;
+    assert_eq!(busy, Err(ReplicaError::WriterBusy(RBW)));
+    assert!(fenced.is_cancelled(), "the writer was asked to stop");
+    drop(writer);
+    each.dataset.stop_writer(RBW, Duration::from_secs(5)).await.unwrap();
+    assert!(
+        each.dataset
+            .reopen(RBW, &claim(1003, LENGTH), Reopen::StreamingRecovery)
+            .is_ok()
+    );
+}
+
+#[test]
+fn unfinished_copy_disappears_with_its_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let dataset = open_dataset(dir.path());
+    drop(
+        dataset
+            .create(ABSENT, STAMP, ReplicaState::Temporary, DataChecksum::default())
+            .unwrap(),
+    );
+    assert_eq!(dataset.replica(ABSENT), Err(ReplicaError::NotFound(ABSENT)));
+    assert_eq!(
+        std::fs::read_dir(dataset.volumes()[0].layout().unwrap().tmp())
+            .unwrap()
+            .count(),
+        0
+    );
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write { id: u64, bytes: u64, finish: bool },
+    Append { id: u64, bytes: u64, finish: bool },
+    RecoverStream { id: u64, bytes: u64 },
+    Recover { id: u64 },
+    Delete { id: u64 },
+    Restart,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let (id, bytes) = (1_u64..4, 0_u64..900);
+    let step = prop_oneof![
+        3 => (id.clone(), bytes.clone(), any::<bool>()).prop_map(|(id, bytes, finish)| Step::Write { id, bytes, finish }),
+        3 => (id.clone(), bytes.clone(), any::<bool>()).prop_map(|(id, bytes, finish)| Step::Append { id, bytes, finish }),
+        2 => (id.clone(), bytes).prop_map(|(id, bytes)| Step::RecoverStream { id, bytes }),
+        1 => id.clone().prop_map(|id| Step::Recover { id }),
+        1 => id.prop_map(|id| Step::Delete { id }),
+        1 => Just(Step::Restart),
+    ];
+    proptest::collection::vec(step, 1..25)
+}
+
+/// What the model knows of a replica: stamp, bytes, state.
+type Model = BTreeMap<u64, (u64, u64, ReplicaState)>;
+
+fn end_write(dataset: &Dataset, mut writer: ReplicaWriter, length: u64, finish: bool) -> ReplicaState {
+    write_to(&mut writer, length);
+    if finish {
+        dataset.finalize(writer).unwrap();
+        return ReplicaState::Finalized;
+    }
+    ReplicaState::Rbw
+}
+
+/// Reopens for `purpose` if the model's state is among `states`; otherwise checks that it is refused.
+fn reopen(
+    dataset: &Arc<Dataset>,
+    model: &Model,
+    id: u64,
+    new_stamp: u64,
+    purpose: Reopen,
+    states: &[ReplicaState],
+) -> Option<(ReplicaWriter, u64)> {
+    let known = model.get(&id).copied();
+    let (stamp, length, state) = known.unwrap_or((1, 0, ReplicaState::Temporary));
+    let claim = Claim {
+        generation_stamp: GenerationStamp(stamp),
+        new_generation_stamp: GenerationStamp(new_stamp),
+        min_bytes: length,
+        max_bytes: length,
+    };
+    let writer = dataset.reopen(BlockId(id), &claim, purpose);
+    assert_eq!(
+        writer.is_ok(),
+        known.is_some() && states.contains(&state),
+        "{purpose:?} of {state}: {writer:?}"
+    );
+    writer.ok().map(|writer| (writer, length))
+}
+
+fn apply(dataset: &mut Option<Arc<Dataset>>, dir: &Path, model: &mut Model, stamp: u64, step: &Step) {
+    let current = Arc::clone(dataset.as_ref().unwrap());
+    match *step {
+        Step::Write { id, bytes, finish } => {
+            let created = current.create(
+                BlockId(id),
+                GenerationStamp(stamp),
+                ReplicaState::Rbw,
+                DataChecksum::default(),
+            );
+            assert_eq!(created.is_ok(), !model.contains_key(&id));
+            if let Ok(writer) = created {
+                model.insert(id, (stamp, bytes, end_write(&current, writer, bytes, finish)));
+            }
+        }
+        Step::Append { id, bytes, finish } => {
+            let states = [ReplicaState::Finalized];
+            if let Some((writer, length)) = reopen(&current, model, id, stamp, Reopen::Append, &states) {
+                let length = (length + bytes).min(source().len() as u64);
+                model.insert(id, (stamp, length, end_write(&current, writer, length, finish)));
+            }
+        }
+        Step::RecoverStream { id, bytes } => {
+            let states = [ReplicaState::Rbw];
+            if let Some((writer, length)) = reopen(&current, model, id, stamp, Reopen::StreamingRecovery, &states) {
+                let length = (length + bytes).min(source().len() as u64);
+                model.insert(id, (stamp, length, end_write(&current, writer, length, false)));
+            }
+        }
+        Step::Recover { id } => {
+            let states = [ReplicaState::Finalized, ReplicaState::Rbw, ReplicaState::Rwr];
+            if let Some((writer, length)) = reopen(&current, model, id, stamp, Reopen::BlockRecovery, &states) {
+                model.insert(id, (stamp, length, end_write(&current, writer, length, true)));
+            }
+        }
+        Step::Delete { id } => {
+            let gone = current.delete(BlockId(id), GenerationStamp(stamp)).unwrap();
+            assert_eq!(gone.is_some(), model.remove(&id).is_some());
+        }
+        Step::Restart => {
+            drop(current);
+            *dataset = None;
+            *dataset = Some(open_dataset(dir));
+            for (_, _, state) in model.values_mut().filter(|(_, _, state)| *state == ReplicaState::Rbw) {
+                *state = ReplicaState::Rwr;
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Whatever is done in whatever order, with restarts in between: states, stamps and bytes are those of the model.
+    #[test]
+    fn dataset_agrees_with_the_model(steps in steps()) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut dataset = Some(open_dataset(dir.path()));
+        let mut model = Model::new();
+        for (index, step) in steps.iter().enumerate() {
+            apply(&mut dataset, dir.path(), &mut model, 1001 + index as u64, step);
+            let current = dataset.as_ref().unwrap();
+            prop_assert_eq!(current.len(), model.len());
+            for (&id, &(stamp, length, state)) in &model {
+                let replica = current.replica(BlockId(id)).unwrap();
+                prop_assert_eq!((replica.generation_stamp.0, replica.on_disk, replica.state), (stamp, length, state));
+                assert_content(current, BlockId(id), length);
+            }
+        }
+    }
+}

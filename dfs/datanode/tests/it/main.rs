@@ -1,0 +1,13 @@
+//! Real DataNodes on real sockets and disks; the NameNode and the clients are played by the tests.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod copies;
+mod fake_namenode;
+mod hostile;
+mod link;
+mod nodes;
+mod reads;
+mod recovery_stages;
+mod restart;
+mod writes;
