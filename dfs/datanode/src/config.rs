@@ -78,7 +78,7 @@ impl Default for DataNodeConfig {
             max_transfers: 4096,
             idle_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
-            transfer_timeout: Duration::from_secs(90),
+            transfer_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
             report_timeout: Duration::from_secs(20),
             stop_writer_timeout: Duration::from_secs(15),
@@ -88,7 +88,17 @@ impl Default for DataNodeConfig {
     }
 }
 
+/// More patience per node of a pipeline that is waited for: the node nearest to a silent one gives up first, so that the
+/// silent one is named and not its neighbour. HDFS's clients and DataNodes add as much.
+const PATIENCE_PER_NODE: Duration = Duration::from_secs(5);
+
 impl DataNodeConfig {
+    /// How long to wait for the rest of a pipeline, which has `nodes` nodes.
+    #[must_use]
+    pub fn pipeline_timeout(&self, nodes: usize) -> Duration {
+        self.transfer_timeout + PATIENCE_PER_NODE * u32::try_from(nodes.saturating_sub(1)).unwrap_or(u32::MAX).min(1000)
+    }
+
     /// Checks what no type can.
     ///
     /// # Errors

@@ -74,7 +74,7 @@ pub(crate) async fn open(
         reason: error.to_string(),
     };
     let mut connection = connect(node, target).await.map_err(failed)?;
-    let timeout = node.config.transfer_timeout;
+    let timeout = node.config.pipeline_timeout(request.targets.len());
     let onward = Op::Write(Box::new(onward(request)));
     let sent = op::write_op(&mut connection.writer, &onward);
     within(timeout, "for the next node to take the request", sent)

@@ -127,6 +127,7 @@ pub(crate) async fn write(
         finish: setup.finish(),
         checksum: setup.checksum,
         mirror,
+        mirror_timeout: node.config.pipeline_timeout(setup.request.targets.len()),
     };
     pipeline::run(node, connection, writer, pipeline).await
 }

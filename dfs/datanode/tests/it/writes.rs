@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use quarry_dfs_wire::proto::dfs_v1::ReplicaChange;
-use quarry_dfs_wire::proto::hadoop::hdfs::Status;
+use quarry_dfs_wire::proto::hadoop::hdfs::{BlockOpResponseProto, Status};
+use quarry_dfs_wire::transfer::delimited::write_delimited;
 
 use crate::client::{Flags, Writer, assert_holds, block, bytes, write_block, write_request};
 use crate::nodes::Nodes;
@@ -246,4 +247,30 @@ async fn other_pools_are_refused() {
     let (_, reply) = Writer::try_start(nodes.nodes[0].xfer_addr(), write_request(foreign, &[])).await;
     assert_eq!(reply.status(), Status::Error);
     assert!(reply.message().contains("BP-other"), "{reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_next_node_is_named_at_setup_and_in_acks() {
+    let nodes = Nodes::start_with(1, |config| config.transfer_timeout = Duration::from_millis(300)).await;
+    let address = nodes.nodes[0].xfer_addr();
+    // It takes connections and, but for the second one's set-up reply, never says a word: a stopped process.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut target = nodes.infos().remove(0);
+    target.id.xfer_port = silent.local_addr().unwrap().port().into();
+    let (_, reply) = Writer::try_start(address, write_request(block(ID, 1001), std::slice::from_ref(&target))).await;
+    assert_eq!(reply.first_bad_link(), silent.local_addr().unwrap().to_string());
+    let (first, _) = silent.accept().await.unwrap();
+    let ready = tokio::spawn(async move {
+        let (mut second, _) = silent.accept().await.unwrap();
+        let reply = BlockOpResponseProto {
+            first_bad_link: Some(String::new()),
+            ..BlockOpResponseProto::default()
+        };
+        write_delimited(&mut second, &reply).await.unwrap();
+        (first, second)
+    });
+    let mut writer = Writer::start(address, write_request(block(ID, 1001), &[target])).await;
+    let _held_open = ready.await.unwrap();
+    writer.packet(&bytes(100), Flags::default()).await.unwrap();
+    assert_eq!(writer.ack().await.unwrap().statuses, [Status::Success, Status::Error]);
 }

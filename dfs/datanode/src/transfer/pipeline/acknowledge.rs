@@ -25,6 +25,7 @@ pub(super) struct Acknowledge<'a> {
     pub(super) kind: WriterKind,
     pub(super) finish: Finish,
     pub(super) timeout: Duration,
+    pub(super) mirror_timeout: Duration,
 }
 
 /// Whether more acks follow.
@@ -143,7 +144,7 @@ impl Acknowledge<'_> {
         let mirror = self.mirror.as_mut()?;
         let ack = tokio::select! {
             biased;
-            ack = within(self.timeout, "for the next node's ack", ack::read_ack(mirror)) => ack,
+            ack = within(self.mirror_timeout, "for the next node's ack", ack::read_ack(mirror)) => ack,
             () = self.steps.mirror_broken.cancelled() => return None,
         };
         match ack {

@@ -22,6 +22,7 @@ mod receive;
 mod store;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quarry_dfs_wire::checksum::DataChecksum;
 use quarry_dfs_wire::proto::hadoop::hdfs::{BlockOpResponseProto, Status};
@@ -57,6 +58,8 @@ pub(crate) struct Pipeline {
     pub(crate) checksum: DataChecksum,
     /// The next node.
     pub(crate) mirror: Option<Connection>,
+    /// How long the next node may be silent, or not take a packet.
+    pub(crate) mirror_timeout: Duration,
 }
 
 /// A packet on its way to the disk, with its share of the budget.
@@ -111,6 +114,7 @@ pub(crate) async fn run(
         steps: &steps,
         to_store,
         timeout,
+        mirror_timeout: pipeline.mirror_timeout,
     };
     let acknowledge = acknowledge::Acknowledge {
         node,
@@ -121,6 +125,7 @@ pub(crate) async fn run(
         kind,
         finish: pipeline.finish,
         timeout,
+        mirror_timeout: pipeline.mirror_timeout,
     };
     let all = async {
         tokio::join!(

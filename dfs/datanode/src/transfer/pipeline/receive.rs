@@ -20,6 +20,7 @@ pub(super) struct Receive<'a> {
     pub(super) steps: &'a Steps,
     pub(super) to_store: mpsc::Sender<Received>,
     pub(super) timeout: Duration,
+    pub(super) mirror_timeout: Duration,
 }
 
 impl Receive<'_> {
@@ -59,7 +60,7 @@ impl Receive<'_> {
     async fn forward(&mut self, packet: &Packet) {
         let Some(mirror) = &mut self.mirror else { return };
         let sent = within(
-            self.timeout,
+            self.mirror_timeout,
             "for the next node to take a packet",
             mirror.write_all(&packet.raw),
         )
