@@ -7,6 +7,7 @@ use std::time::Instant;
 use futures::{StreamExt, TryStreamExt};
 use quarry_dfs_wire::path::DfsPath;
 
+use crate::checksum::{self, FileChecksum};
 use crate::config::DfsClientConfig;
 use crate::error::{Error, Result};
 use crate::local::{LocalReads, LocalReplicas};
@@ -14,6 +15,7 @@ use crate::location::{FileBlocks, LocatedFile};
 use crate::namenode::NewFile;
 use crate::read::FileReader;
 use crate::shared::Shared;
+use crate::stats::ClientFigures;
 use crate::status::{ContentSummary, FileStatus, FsStats, ServerDefaults};
 use crate::write::{CreateOptions, FileWriter};
 
@@ -270,6 +272,16 @@ impl DfsClient {
         Ok(file)
     }
 
+    /// The file's checksum as HDFS defines it, made by the DataNodes from what they store.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such file; [`Error::BlockUnavailable`] if a block has no replica to ask.
+    pub async fn checksum(&self, path: &str) -> Result<FileChecksum> {
+        let path = parse(path)?;
+        let blocks = self.shared.namenode.block_locations(path.as_str()).await?;
+        checksum::file_checksum(&self.shared, path.as_str(), &blocks).await
+    }
+
     /// What the tree at `path` holds.
     ///
     /// # Errors
@@ -307,15 +319,14 @@ impl DfsClient {
         self.shared.namenode.set_replication(path.as_str(), replication).await
     }
 
-    /// Calls that this client has made to the NameNode.
-    pub fn namenode_calls(&self) -> u64 {
-        self.shared.namenode.calls.load(Ordering::Relaxed)
-    }
-
-    /// How often this client had to ask again whether a file it closed is complete. Stays 0 against a Quarry NameNode,
-    /// which answers once it knows; Apache's answers "not yet".
-    pub fn complete_repeats(&self) -> u64 {
-        self.shared.namenode.complete_repeats.load(Ordering::Relaxed)
+    /// What this client and its clones have done so far.
+    pub fn figures(&self) -> ClientFigures {
+        let namenode = &self.shared.namenode;
+        ClientFigures {
+            namenode_calls: namenode.calls.load(Ordering::Relaxed),
+            complete_repeats: namenode.complete_repeats.load(Ordering::Relaxed),
+            pipeline_recoveries: self.shared.pipeline_recoveries.load(Ordering::Relaxed),
+        }
     }
 }
 

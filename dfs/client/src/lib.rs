@@ -12,6 +12,7 @@
 //!
 //! The crate knows nothing of the servers' insides, of Arrow or of SQL.
 
+mod checksum;
 mod client;
 mod config;
 mod connections;
@@ -32,6 +33,7 @@ mod status;
 mod task;
 mod write;
 
+pub use checksum::FileChecksum;
 pub use client::{DfsClient, RenameOptions};
 pub use config::DfsClientConfig;
 pub use error::{Error, Failures, ReplicaFailure, Result, Retry, TransferError};
@@ -39,6 +41,6 @@ pub use local::{LocalReplica, LocalReplicas};
 pub use location::{BlockLocation, DataNodeInfo, FileBlocks, LocatedFile};
 pub use object_store::DfsObjectStore;
 pub use read::FileReader;
-pub use stats::ReadStats;
+pub use stats::{ClientFigures, ReadStats};
 pub use status::{ContentSummary, FileKind, FileStatus, FsStats, ServerDefaults};
 pub use write::{CreateOptions, FileWriter};

@@ -1,6 +1,7 @@
 //! What all clones of a client share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::sync::OnceCell;
 
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) locations: LocationCache,
     pub(crate) dead: DeadNodes,
     pub(crate) leases: Leases,
+    /// Write pipelines rebuilt.
+    pub(crate) pipeline_recoveries: AtomicU64,
     /// Reports of damaged replicas.
     pub(crate) background: Background,
     /// Asked for once: they change with the NameNode's configuration only.
@@ -37,6 +40,7 @@ impl Shared {
             connections: Connections::default(),
             locations: LocationCache::new(config.location_ttl),
             dead: DeadNodes::default(),
+            pipeline_recoveries: AtomicU64::new(0),
             background: Background::default(),
             defaults: OnceCell::new(),
             config,

@@ -1,4 +1,4 @@
-//! Figures that callers attach to their reads.
+//! Figures: of reads, where callers attach them, and of a client.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,4 +29,16 @@ impl ReadStats {
     pub(crate) fn add_remote(&self, bytes: u64) {
         self.remote.fetch_add(bytes, Ordering::Relaxed);
     }
+}
+
+/// What a client has done since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientFigures {
+    /// Calls to the NameNode, repetitions after lost connections not counted.
+    pub namenode_calls: u64,
+    /// How often `complete` had to be asked again. Stays 0 against a Quarry NameNode, which answers once it knows; Apache's
+    /// answers "not yet".
+    pub complete_repeats: u64,
+    /// Write pipelines rebuilt after the loss of a DataNode.
+    pub pipeline_recoveries: u64,
 }

@@ -14,6 +14,7 @@
 //! not replaced here; the NameNode restores the replication once the file is closed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use quarry_dfs_wire::block::ExtendedBlock;
 use quarry_dfs_wire::checksum::DataChecksum;
@@ -193,6 +194,7 @@ impl BlockWriter {
             Err(breakdown) => return Ok(Some(breakdown)),
         };
         self.announce(recovery).await?;
+        self.shared.pipeline_recoveries.fetch_add(1, Ordering::Relaxed);
         if closing {
             self.window.clear();
         } else {

@@ -78,7 +78,10 @@ impl Cluster {
             ..DataNodeConfig::default()
         };
         let datanode = DataNode::start(config).await.unwrap();
-        datanode.wait_registered(Instant::now() + PATIENCE).await.unwrap();
+        datanode
+            .wait_registered(tokio::time::Instant::now() + PATIENCE)
+            .await
+            .unwrap();
         self.datanodes[i] = Some(Arc::new(datanode));
     }
 

@@ -98,13 +98,13 @@ async fn a_hundred_ranges_cost_few_namenode_calls() {
         .with_stats(Arc::clone(&stats));
     let (path, data) = (Path::from("table/part-0"), payload(1, 3 * BLOCK as usize));
     store.put(&path, data.clone().into()).await.unwrap();
-    let before = store.client().namenode_calls();
+    let before = store.client().figures().namenode_calls;
     for i in 0..100u64 {
         let range = i * 30_000..i * 30_000 + 1000;
         let read = store.get_range(&path, range.clone()).await.unwrap();
         assert_eq!(read, data.slice(range.start as usize..range.end as usize));
     }
-    let calls = store.client().namenode_calls() - before;
+    let calls = store.client().figures().namenode_calls - before;
     assert!(calls <= 10, "{calls} calls for 100 ranges");
     assert_eq!((stats.local_bytes(), stats.remote_bytes()), (0, 100_000));
 }

@@ -90,6 +90,11 @@ async fn a_writer_outlives_the_datanodes_of_its_pipeline_down_to_one() {
     writer.write(data.slice(3 * half..)).await.unwrap();
     let status = writer.close().await.unwrap();
     assert_eq!(status.length, data.len() as u64);
+    assert_eq!(
+        client.figures().pipeline_recoveries,
+        2,
+        "both losses were noticed and survived"
+    );
     assert_eq!(get(&client, "/f").await, data);
     assert_eq!(get(&cluster.client(), "/f").await, data);
 }
@@ -116,4 +121,40 @@ async fn losing_the_only_datanode_of_a_pipeline_names_it() {
     let lost = writer.close().await.unwrap_err();
     assert!(matches!(lost, Error::PipelineLost { .. }), "{lost}");
     assert!(lost.to_string().contains(&uuid), "{lost}");
+}
+
+/// A DataNode lost at any point of a block, the packet that ends it included, costs no byte.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn losses_at_any_moment_of_many_writes_cost_no_byte() {
+    let mut cluster = Cluster::start(4).await;
+    let client = cluster.client();
+    let writers: Vec<_> = (0..4u64)
+        .map(|i| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                let mut files = Vec::new();
+                for round in 0..12u64 {
+                    let (path, data) = (
+                        format!("/w{i}/{round}"),
+                        payload(i * 100 + round, (round as usize + 1) * 150_000),
+                    );
+                    put(&client, &path, data.clone(), 3).await;
+                    files.push((path, data));
+                }
+                files
+            })
+        })
+        .collect();
+    for round in 0..4 {
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        cluster.stop_datanode(round).await;
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        cluster.start_datanode(round).await;
+    }
+    for writer in writers {
+        for (path, data) in writer.await.unwrap() {
+            assert_eq!(get(&client, &path).await, data, "{path}");
+        }
+    }
+    assert!(client.figures().pipeline_recoveries > 0, "no pipeline was ever hit");
 }

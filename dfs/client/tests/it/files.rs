@@ -38,7 +38,7 @@ async fn files_of_telling_sizes_come_back_equal() {
         assert_eq!(get(&client, &path).await, data, "{path}");
     }
     assert_eq!(
-        client.complete_repeats(),
+        client.figures().complete_repeats,
         0,
         "the NameNode holds `complete` until it can say yes"
     );
@@ -78,10 +78,7 @@ async fn a_second_writer_is_refused_while_the_first_writes() {
     let mut writer = first.create("/f", CreateOptions::default()).await.unwrap();
     writer.write(payload(1, 10)).await.unwrap();
     let refused = second.create("/f", CreateOptions::default()).await.unwrap_err();
-    assert!(
-        matches!(refused, Error::LeaseConflict { .. } | Error::AlreadyExists { .. }),
-        "another writer has it: {refused}"
-    );
+    assert!(matches!(refused, Error::LeaseConflict { .. }), "{refused}");
     writer.close().await.unwrap();
     let refused = second.create("/f", CreateOptions::default()).await.unwrap_err();
     assert!(matches!(refused, Error::AlreadyExists { .. }), "{refused}");
@@ -96,10 +93,7 @@ async fn a_writer_whose_file_was_deleted_is_told() {
     writer.write(payload(1, 10)).await.unwrap();
     assert!(deleting.delete("/f", false).await.unwrap());
     let lost = writer.close().await.unwrap_err();
-    assert!(
-        matches!(lost, Error::LeaseLost { .. } | Error::NotFound { .. }),
-        "{lost}"
-    );
+    assert!(matches!(lost, Error::LeaseLost { .. }), "{lost}");
 }
 
 #[tokio::test]
@@ -157,5 +151,28 @@ async fn many_writers_at_once() {
         done.unwrap();
     }
     assert_eq!(client.list("/many").await.unwrap().len(), 16);
-    assert_eq!(client.complete_repeats(), 0);
+    assert_eq!(client.figures().complete_repeats, 0);
+}
+
+#[tokio::test]
+async fn checksums_are_made_by_the_datanodes_and_tell_files_apart() {
+    let cluster = Cluster::start(2).await;
+    let client = cluster.client();
+    let block = BLOCK as usize;
+    put(&client, "/a", payload(1, 2 * block + 1), 1).await;
+    put(&client, "/b", payload(1, 2 * block + 1), 2).await;
+    put(&client, "/c", payload(2, 2 * block + 1), 1).await;
+    let (a, b, c) = (
+        client.checksum("/a").await.unwrap(),
+        client.checksum("/b").await.unwrap(),
+        client.checksum("/c").await.unwrap(),
+    );
+    assert_eq!(a, b);
+    assert_ne!(a, c);
+    assert_eq!(a.algorithm(), format!("MD5-of-{}MD5-of-512CRC32C", block / 512));
+    put(&client, "/small", payload(1, 10), 1).await;
+    assert_eq!(
+        client.checksum("/small").await.unwrap().algorithm(),
+        "MD5-of-0MD5-of-512CRC32C"
+    );
 }

@@ -82,9 +82,9 @@ async fn a_located_listing_tells_every_block_of_a_tree() {
         put(&client, path, payload(i as u64, BLOCK as usize + 1), 2).await;
     }
     client.mkdirs("/t/empty").await.unwrap();
-    let before = client.namenode_calls();
+    let before = client.figures().namenode_calls;
     let flat = client.list_located("/t", false).await.unwrap();
-    assert_eq!(client.namenode_calls() - before, 1, "one call for a directory");
+    assert_eq!(client.figures().namenode_calls - before, 1, "one call for a directory");
     assert_eq!(
         flat.iter().map(|f| f.status.path.as_str()).collect::<Vec<_>>(),
         ["/t/a", "/t/b"]
@@ -105,9 +105,13 @@ async fn a_located_listing_tells_every_block_of_a_tree() {
     }
     let one = client.list_located("/t/a", true).await.unwrap();
     assert_eq!((one.len(), one[0].status.path.as_str()), (1, "/t/a"));
-    let before = client.namenode_calls();
+    let before = client.figures().namenode_calls;
     assert_eq!(client.open_located(&one[0]).read_range(5..10).await.unwrap().len(), 5);
-    assert_eq!(client.namenode_calls(), before, "located files are read without a call");
+    assert_eq!(
+        client.figures().namenode_calls,
+        before,
+        "located files are read without a call"
+    );
     assert!(client.list_located("/none", true).await.unwrap_err().is_not_found());
 }
 
