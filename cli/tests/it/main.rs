@@ -1,0 +1,11 @@
+//! The binary as a user starts it: real processes, real sockets, real signals.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod cluster;
+mod config;
+mod demo;
+mod fs;
+mod local;
+mod sql;
+mod support;
+mod tpch;
