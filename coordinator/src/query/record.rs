@@ -1,0 +1,194 @@
+//! One query's record: what `system.queries`, error messages and cancellation know about it.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use quarry_engine::figures::QueryFigures;
+use quarry_engine::id::QueryId;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, ErrorKind};
+
+/// Longest SQL text kept in a record, in bytes.
+const MAX_SQL: usize = 64 << 10;
+
+/// Where a query stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryState {
+    /// Being parsed and planned.
+    Planning,
+    /// Planned; waits for its client to fetch.
+    Planned,
+    /// Running, or its rows are being fetched.
+    Running,
+    /// All rows were handed over.
+    Finished,
+    /// Ended with an error.
+    Failed,
+    /// Stopped by its client.
+    Cancelled,
+    /// Nobody fetched it in time.
+    Expired,
+}
+
+impl QueryState {
+    /// As `system.queries` shows it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Planning => "planning",
+            Self::Planned => "planned",
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Whether nothing will change any more.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        !matches!(self, Self::Planning | Self::Planned | Self::Running)
+    }
+}
+
+/// One statement's run.
+#[derive(Debug)]
+pub struct Query {
+    /// Its name everywhere.
+    pub id: QueryId,
+    /// Number of the session it came from.
+    pub session: u64,
+    /// User of that session.
+    pub user: String,
+    /// Text, cut if very long.
+    pub sql: String,
+    /// When it came.
+    pub started: SystemTime,
+    /// Fires to stop it.
+    pub cancel: CancellationToken,
+    begin: Instant,
+    progress: Mutex<Progress>,
+}
+
+/// What changes while a query runs.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// Where it stands.
+    pub state: QueryState,
+    /// Message of the error that ended it.
+    pub error: Option<String>,
+    /// Rows handed over so far.
+    pub rows: u64,
+    /// Runs begun; more than one if a worker was lost.
+    pub attempts: u32,
+    /// What the last attempt did.
+    pub figures: Option<QueryFigures>,
+    /// From its coming to its end.
+    pub elapsed: Option<Duration>,
+}
+
+impl Query {
+    pub(super) fn new(session: u64, user: &str, sql: &str) -> Self {
+        let progress = Progress {
+            state: QueryState::Planning,
+            error: None,
+            rows: 0,
+            attempts: 0,
+            figures: None,
+            elapsed: None,
+        };
+        Self {
+            id: QueryId::draw(),
+            session,
+            user: user.to_owned(),
+            sql: sql[..sql.floor_char_boundary(MAX_SQL)].to_owned(),
+            started: SystemTime::now(),
+            cancel: CancellationToken::new(),
+            begin: Instant::now(),
+            progress: Mutex::new(progress),
+        }
+    }
+
+    /// How it stands now. `elapsed` counts on until the end.
+    pub fn progress(&self) -> Progress {
+        let mut progress = self.progress.lock().clone();
+        progress.elapsed.get_or_insert_with(|| self.begin.elapsed());
+        progress
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> QueryState {
+        self.progress.lock().state
+    }
+
+    /// When it came, on the clock that does not jump.
+    pub fn begin(&self) -> Instant {
+        self.begin
+    }
+
+    /// It goes on to `state`, unless it is over.
+    pub fn advance(&self, state: QueryState) {
+        let mut progress = self.progress.lock();
+        if !progress.state.is_over() {
+            progress.state = state;
+            if state.is_over() {
+                progress.elapsed = Some(self.begin.elapsed());
+            }
+        }
+    }
+
+    /// It ends with an error.
+    pub fn fail(&self, error: &Error) {
+        let state = if error.kind() == ErrorKind::Cancelled {
+            QueryState::Cancelled
+        } else {
+            QueryState::Failed
+        };
+        let mut progress = self.progress.lock();
+        if !progress.state.is_over() {
+            progress.error = Some(error.to_string());
+            progress.state = state;
+            progress.elapsed = Some(self.begin.elapsed());
+        }
+    }
+
+    /// One more run of it begins.
+    pub fn begin_attempt(&self) {
+        self.progress.lock().attempts += 1;
+    }
+
+    /// Rows were handed over.
+    pub fn add_rows(&self, rows: usize) {
+        self.progress.lock().rows += rows as u64;
+    }
+
+    /// What an attempt did.
+    pub fn set_figures(&self, figures: QueryFigures) {
+        self.progress.lock().figures = Some(figures);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_end_counts() {
+        let query = Query::new(1, "ada", "select 1");
+        query.advance(QueryState::Running);
+        query.fail(&Error::Cancelled);
+        query.advance(QueryState::Finished);
+        query.fail(&Error::invalid("later"));
+        let progress = query.progress();
+        assert_eq!(progress.state, QueryState::Cancelled);
+        assert_eq!(progress.elapsed, query.progress().elapsed);
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let query = Query::new(1, "ada", &"ü".repeat(MAX_SQL));
+        assert!(query.sql.len() <= MAX_SQL && query.sql.ends_with('ü'));
+    }
+}

@@ -1,0 +1,159 @@
+//! Statements that change the catalog or the session. Each is done, durably, when its function returns.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::{CreateView, ObjectName, ObjectType, Statement};
+
+use super::kind::Command;
+use super::scope::Scope;
+use super::table;
+use crate::catalog::providers::plan_view;
+use crate::catalog::{Catalog, CatalogObject, INFORMATION_SCHEMA, IfExists, ObjectKind, SYSTEM_SCHEMA, View};
+use crate::error::{Error, Result};
+use crate::session::Session;
+
+/// Does what a command says.
+///
+/// # Errors
+/// [`Error::AlreadyExists`], [`Error::NotFound`], [`Error::Invalid`], [`Error::Unsupported`] for clauses that are not
+/// there yet, errors of planning, reading files, and the catalog.
+pub(crate) async fn execute(command: &Command, scope: &Scope, session: &Session) -> Result<()> {
+    let catalog = &scope.view.catalog;
+    match command {
+        Command::CreateTable(create) => {
+            let name = scope.names.table(&create.name)?;
+            let exists = if_exists(create.if_not_exists, create.or_replace)?;
+            if exists == IfExists::Keep && has(scope, &name.schema, &name.object) {
+                return Ok(());
+            }
+            let content = CatalogObject::Table {
+                table: table::define(create, scope).await?,
+            };
+            catalog
+                .create_object(&name.schema, &name.object, &content, exists, &session.user)
+                .await
+        }
+        Command::CreateView(create) => create_view(create, scope, session).await,
+        Command::CreateSchema { name, if_not_exists } => {
+            catalog
+                .create_schema(&scope.names.new_schema(name)?, *if_not_exists, &session.user)
+                .await
+        }
+        Command::Drop {
+            object_type,
+            names,
+            if_exists,
+            cascade,
+        } => drop_all(catalog, scope, *object_type, names, *if_exists, *cascade).await,
+        Command::Use(schema) => use_schema(&scope.names.schema(schema)?, catalog, session).await,
+        Command::UseCatalog(name) => session.set_catalog(&scope.names.schema(name)?),
+        Command::Set { key, value } => session.change_settings(|settings| settings.set(key, value)),
+        Command::Reset(key) => session.change_settings(|settings| settings.reset(key)),
+    }
+}
+
+/// Makes a schema the session's, if it exists.
+///
+/// # Errors
+/// [`Error::NotFound`], errors of the catalog.
+pub(crate) async fn use_schema(schema: &str, catalog: &Catalog, session: &Session) -> Result<()> {
+    let built_in = schema == SYSTEM_SCHEMA || schema == INFORMATION_SCHEMA;
+    if !built_in && !catalog.fresh_snapshot().await?.has_schema(schema) {
+        return Err(Error::not_found("schema", schema));
+    }
+    session.set_schema(schema);
+    Ok(())
+}
+
+fn has(scope: &Scope, schema: &str, object: &str) -> bool {
+    scope.view.snapshot.version(schema, object).is_some()
+}
+
+fn if_exists(keep: bool, replace: bool) -> Result<IfExists> {
+    match (keep, replace) {
+        (true, true) => Err(Error::invalid("OR REPLACE and IF NOT EXISTS exclude each other")),
+        (true, false) => Ok(IfExists::Keep),
+        (false, true) => Ok(IfExists::Replace),
+        (false, false) => Ok(IfExists::Fail),
+    }
+}
+
+async fn create_view(create: &CreateView, scope: &Scope, session: &Session) -> Result<()> {
+    if create.temporary || create.materialized {
+        return Err(Error::Unsupported("CREATE TEMPORARY or MATERIALIZED VIEW".to_owned()));
+    }
+    let name = scope.names.table(&create.name)?;
+    let exists = if_exists(create.if_not_exists, create.or_replace)?;
+    let plain = CreateView {
+        or_replace: false,
+        if_not_exists: false,
+        ..create.clone()
+    };
+    let stored = View {
+        sql: Statement::CreateView(plain).to_string(),
+        default_schema: scope.names.default_schema.clone(),
+    };
+    check_view(create, &stored, scope).await?;
+    scope
+        .view
+        .catalog
+        .create_object(
+            &name.schema,
+            &name.object,
+            &CatalogObject::View(stored),
+            exists,
+            &session.user,
+        )
+        .await
+}
+
+/// Plans a view as the session means it and as it will be planned later: both must be possible and mean the same columns.
+async fn check_view(create: &CreateView, stored: &View, scope: &Scope) -> Result<()> {
+    let statement = DfStatement::Statement(Box::new(Statement::CreateView(create.clone())));
+    let LogicalPlan::Ddl(DdlStatement::CreateView(meant)) = scope.state().statement_to_plan(statement).await? else {
+        return Err(Error::Internal("CREATE VIEW was planned as something else".to_owned()));
+    };
+    if !meant.input.get_parameter_names()?.is_empty() {
+        return Err(Error::invalid("a view cannot have parameters"));
+    }
+    let later = plan_view(&scope.view, stored, 1).await?;
+    if later.schema().as_arrow() != meant.input.schema().as_arrow() {
+        let hint = "a session with its own datafusion.sql_parser settings cannot create this view; RESET them first";
+        return Err(Error::invalid(format!(
+            "the view's text means other columns outside of this session: {hint}"
+        )));
+    }
+    Ok(())
+}
+
+async fn drop_all(
+    catalog: &Arc<Catalog>,
+    scope: &Scope,
+    object_type: ObjectType,
+    names: &[ObjectName],
+    if_exists: bool,
+    cascade: bool,
+) -> Result<()> {
+    for name in names {
+        match object_type {
+            ObjectType::Table | ObjectType::View => {
+                let kind = if object_type == ObjectType::Table {
+                    ObjectKind::Table
+                } else {
+                    ObjectKind::View
+                };
+                let name = scope.names.table(name)?;
+                catalog.drop_object(&name.schema, &name.object, kind, if_exists).await?;
+            }
+            ObjectType::Schema | ObjectType::Database => {
+                catalog
+                    .drop_schema(&scope.names.schema(name)?, if_exists, cascade)
+                    .await?;
+            }
+            other => return Err(Error::Unsupported(format!("DROP {other}"))),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,455 @@
+//! What a statement is: a query, something to show, a command. Decided on its syntax alone.
+
+use datafusion::sql::parser::{CreateExternalTable, ExplainStatement, ResetStatement, Statement as DfStatement};
+use datafusion::sql::sqlparser::ast::{
+    CreateView, Expr, Ident, ObjectName, ObjectType, Query, SchemaName, Set, SetExpr, ShowCreateObject,
+    ShowStatementFilter, ShowStatementFilterPosition, ShowStatementOptions, Statement, Use, Value,
+};
+
+use crate::error::{Error, Result};
+
+/// A statement, sorted by who handles it.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// Planned by DataFusion, run by the engine.
+    Query(Box<DfStatement>),
+    /// The engine's plan for a query, as rows.
+    Explain {
+        /// The query.
+        query: Box<DfStatement>,
+        /// Whether it runs.
+        analyze: bool,
+    },
+    /// Rows from the catalog or the session.
+    Show(Show),
+    /// Changes catalog or session; runs at once and returns no rows.
+    Command(Command),
+}
+
+/// Statements that show something.
+#[derive(Debug)]
+pub(crate) enum Show {
+    /// `SHOW CATALOGS`.
+    Catalogs,
+    /// `SHOW SCHEMAS`, `SHOW DATABASES`.
+    Schemas(Option<Pattern>),
+    /// `SHOW TABLES`, `SHOW VIEWS`.
+    Tables {
+        /// `FROM schema`.
+        schema: Option<ObjectName>,
+        /// `LIKE`.
+        pattern: Option<Pattern>,
+        /// Only views.
+        only_views: bool,
+    },
+    /// `SHOW COLUMNS FROM t`.
+    Columns {
+        /// The table.
+        table: ObjectName,
+        /// `LIKE`.
+        pattern: Option<Pattern>,
+    },
+    /// `DESCRIBE t`.
+    Describe(ObjectName),
+    /// `DESCRIBE SELECT ...`.
+    DescribeQuery(Box<DfStatement>),
+    /// `SHOW CREATE TABLE t`, `SHOW CREATE VIEW v`.
+    Create(ObjectName),
+    /// `SHOW SETTINGS`, `SHOW ALL`.
+    Settings,
+    /// `SHOW some.setting`.
+    Setting(String),
+}
+
+/// A `LIKE` pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    /// With `%` and `_`.
+    pub(crate) text: String,
+    /// `ILIKE`.
+    pub(crate) ignore_case: bool,
+}
+
+/// Statements that change something.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// `CREATE EXTERNAL TABLE`.
+    CreateTable(Box<CreateExternalTable>),
+    /// `CREATE VIEW`.
+    CreateView(Box<CreateView>),
+    /// `CREATE SCHEMA`, `CREATE DATABASE`.
+    CreateSchema {
+        /// Its name.
+        name: SchemaName,
+        /// `IF NOT EXISTS`.
+        if_not_exists: bool,
+    },
+    /// `DROP TABLE`, `DROP VIEW`, `DROP SCHEMA`, `DROP DATABASE`.
+    Drop {
+        /// What kind of thing.
+        object_type: ObjectType,
+        /// Their names.
+        names: Vec<ObjectName>,
+        /// `IF EXISTS`.
+        if_exists: bool,
+        /// `CASCADE`.
+        cascade: bool,
+    },
+    /// `USE schema`, `USE catalog.schema`.
+    Use(ObjectName),
+    /// `USE CATALOG c`.
+    UseCatalog(ObjectName),
+    /// `SET key = value`.
+    Set {
+        /// The key.
+        key: String,
+        /// The value as text.
+        value: String,
+    },
+    /// `RESET key`.
+    Reset(String),
+}
+
+/// Sorts a statement.
+///
+/// # Errors
+/// [`Error::Unsupported`], naming the statement.
+pub(crate) fn classify(statement: DfStatement) -> Result<Kind> {
+    match statement {
+        DfStatement::CreateExternalTable(create) => Ok(Kind::Command(Command::CreateTable(Box::new(create)))),
+        DfStatement::Explain(ExplainStatement { options, statement }) => {
+            let analyze = options.analyze;
+            match classify(*statement)? {
+                Kind::Query(query) => Ok(Kind::Explain { query, analyze }),
+                _ => Err(unsupported("EXPLAIN of anything but a query")),
+            }
+        }
+        DfStatement::Reset(ResetStatement::Variable(name)) => Ok(Kind::Command(Command::Reset(dotted(&name)))),
+        DfStatement::CopyTo(_) => Err(unsupported("COPY")),
+        DfStatement::Statement(statement) => classify_ansi(*statement),
+    }
+}
+
+fn classify_ansi(statement: Statement) -> Result<Kind> {
+    let kind = match statement {
+        Statement::Query(query) => return classify_query(query),
+        statement @ Statement::ShowFunctions { .. } => {
+            Kind::Query(Box::new(DfStatement::Statement(Box::new(statement))))
+        }
+        Statement::CreateView(view) => Kind::Command(Command::CreateView(Box::new(view))),
+        Statement::CreateSchema {
+            schema_name,
+            if_not_exists,
+            ..
+        } => Kind::Command(Command::CreateSchema {
+            name: schema_name,
+            if_not_exists,
+        }),
+        Statement::CreateDatabase {
+            db_name, if_not_exists, ..
+        } => Kind::Command(Command::CreateSchema {
+            name: SchemaName::Simple(db_name),
+            if_not_exists,
+        }),
+        Statement::Drop {
+            object_type,
+            if_exists,
+            names,
+            cascade,
+            ..
+        } => Kind::Command(Command::Drop {
+            object_type,
+            names,
+            if_exists,
+            cascade,
+        }),
+        Statement::Use(target) => Kind::Command(classify_use(target)?),
+        Statement::Set(set) => Kind::Command(classify_set(set)?),
+        Statement::Reset(_) => return Err(unsupported("RESET ALL")),
+        other => return classify_show(other),
+    };
+    Ok(kind)
+}
+
+/// The parser wraps statements that change data in queries, too: `WITH ... INSERT`.
+fn classify_query(query: Box<Query>) -> Result<Kind> {
+    if let Some(change) = changes_data(&query.body) {
+        return Err(unsupported(change));
+    }
+    Ok(Kind::Query(Box::new(DfStatement::Statement(Box::new(
+        Statement::Query(query),
+    )))))
+}
+
+fn changes_data(body: &SetExpr) -> Option<&'static str> {
+    match body {
+        SetExpr::Insert(_) => Some("INSERT"),
+        SetExpr::Update(_) => Some("UPDATE"),
+        SetExpr::Delete(_) => Some("DELETE"),
+        SetExpr::Merge(_) => Some("MERGE"),
+        SetExpr::Select(select) if select.into.is_some() => Some("SELECT INTO"),
+        SetExpr::Query(query) => changes_data(&query.body),
+        _ => None,
+    }
+}
+
+fn classify_use(target: Use) -> Result<Command> {
+    match target {
+        Use::Object(name) | Use::Schema(name) | Use::Database(name) => Ok(Command::Use(name)),
+        Use::Catalog(name) => Ok(Command::UseCatalog(name)),
+        Use::Default => Ok(Command::Use(ObjectName::from(vec![Ident::new(
+            crate::catalog::DEFAULT_SCHEMA,
+        )]))),
+        Use::Warehouse(_) | Use::Role(_) | Use::SecondaryRoles(_) => Err(unsupported("USE WAREHOUSE or ROLE")),
+    }
+}
+
+fn classify_set(set: Set) -> Result<Command> {
+    match set {
+        Set::SingleAssignment {
+            variable,
+            values,
+            hivevar: false,
+            ..
+        } => match values.as_slice() {
+            [value] => Ok(Command::Set {
+                key: dotted(&variable),
+                value: text_of(value),
+            }),
+            _ => Err(Error::invalid(format!("SET {variable}: expected one value"))),
+        },
+        Set::SetTimeZone { value, .. } => Ok(Command::Set {
+            key: "timezone".to_owned(),
+            value: text_of(&value),
+        }),
+        _ => Err(unsupported("this form of SET (expected SET key = value)")),
+    }
+}
+
+fn classify_show(statement: Statement) -> Result<Kind> {
+    let show = match statement {
+        Statement::ShowCatalogs { .. } => Show::Catalogs,
+        Statement::ShowSchemas { show_options, .. } | Statement::ShowDatabases { show_options, .. } => {
+            Show::Schemas(pattern(&show_options)?)
+        }
+        Statement::ShowTables { show_options, .. } => tables(&show_options, false)?,
+        Statement::ShowViews {
+            show_options,
+            materialized: false,
+            ..
+        } => tables(&show_options, true)?,
+        Statement::ShowColumns { show_options, .. } => {
+            let table =
+                parent(&show_options).ok_or_else(|| Error::invalid("SHOW COLUMNS: expected FROM and a table"))?;
+            Show::Columns {
+                table,
+                pattern: pattern(&show_options)?,
+            }
+        }
+        Statement::ShowCreate {
+            obj_type: ShowCreateObject::Table | ShowCreateObject::View,
+            obj_name,
+        } => Show::Create(obj_name),
+        Statement::ExplainTable { table_name, .. } => Show::Describe(table_name),
+        Statement::Explain {
+            statement,
+            analyze: false,
+            ..
+        } => match classify_ansi(*statement)? {
+            Kind::Query(query) => Show::DescribeQuery(query),
+            _ => return Err(unsupported("DESCRIBE of anything but a table or a query")),
+        },
+        Statement::ShowVariable { variable } => return classify_variable(&variable),
+        other => return Err(unsupported(first_words(&other))),
+    };
+    Ok(Kind::Show(show))
+}
+
+/// `SHOW word` is a setting, except for the words that mean a list.
+fn classify_variable(variable: &[Ident]) -> Result<Kind> {
+    let words: Vec<&str> = variable.iter().map(|ident| ident.value.as_str()).collect();
+    let name = words.join(".");
+    match name.to_ascii_lowercase().as_str() {
+        "all" | "settings" => Ok(Kind::Show(Show::Settings)),
+        "queries" | "sessions" | "workers" => system_table(&name.to_ascii_lowercase()),
+        _ => Ok(Kind::Show(Show::Setting(name))),
+    }
+}
+
+fn system_table(table: &str) -> Result<Kind> {
+    let sql = format!("SELECT * FROM quarry.system.{table}");
+    let statements = super::parse::parse(&sql, &crate::config::StatementLimits::default())?;
+    let query = statements
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::Internal("no statement".to_owned()))?;
+    Ok(Kind::Query(Box::new(query)))
+}
+
+fn tables(options: &ShowStatementOptions, only_views: bool) -> Result<Show> {
+    Ok(Show::Tables {
+        schema: parent(options),
+        pattern: pattern(options)?,
+        only_views,
+    })
+}
+
+fn parent(options: &ShowStatementOptions) -> Option<ObjectName> {
+    options.show_in.as_ref().and_then(|show_in| show_in.parent_name.clone())
+}
+
+fn pattern(options: &ShowStatementOptions) -> Result<Option<Pattern>> {
+    let filter = match &options.filter_position {
+        None => return Ok(None),
+        Some(ShowStatementFilterPosition::Infix(filter) | ShowStatementFilterPosition::Suffix(filter)) => filter,
+    };
+    match filter {
+        ShowStatementFilter::Like(text) | ShowStatementFilter::NoKeyword(text) => Ok(Some(Pattern {
+            text: text.clone(),
+            ignore_case: false,
+        })),
+        ShowStatementFilter::ILike(text) => Ok(Some(Pattern {
+            text: text.clone(),
+            ignore_case: true,
+        })),
+        ShowStatementFilter::Where(_) => Err(unsupported(
+            "SHOW ... WHERE (LIKE is; information_schema answers everything else)",
+        )),
+    }
+}
+
+fn dotted(name: &ObjectName) -> String {
+    let parts = name.0.iter().map(|part| {
+        part.as_ident()
+            .map_or_else(|| part.to_string(), |ident| ident.value.clone())
+    });
+    parts.collect::<Vec<_>>().join(".")
+}
+
+fn text_of(value: &Expr) -> String {
+    match value {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) => text.clone(),
+            other => other.to_string(),
+        },
+        Expr::Identifier(ident) => ident.value.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The keywords that a statement begins with, for "not supported" messages.
+fn first_words(statement: &Statement) -> String {
+    let text = statement.to_string();
+    let keywords = text
+        .split_whitespace()
+        .take_while(|word| word.chars().all(|c| c.is_ascii_uppercase()));
+    let words: Vec<&str> = keywords.take(3).collect();
+    if words.is_empty() {
+        "this statement".to_owned()
+    } else {
+        words.join(" ")
+    }
+}
+
+fn unsupported(what: impl Into<String>) -> Error {
+    Error::Unsupported(what.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::parse::parse;
+    use super::*;
+    use crate::config::StatementLimits;
+
+    fn kind(sql: &str) -> Result<Kind> {
+        classify(parse(sql, &StatementLimits::default()).unwrap().pop_front().unwrap())
+    }
+
+    #[test]
+    fn queries_are_queries() {
+        for sql in [
+            "select 1",
+            "values (1)",
+            "with a as (select 1) select * from a",
+            "(select 1) union select 2",
+            "show functions",
+        ] {
+            assert!(matches!(kind(sql), Ok(Kind::Query(_))), "{sql}");
+        }
+        assert!(matches!(
+            kind("explain select 1"),
+            Ok(Kind::Explain { analyze: false, .. })
+        ));
+        assert!(matches!(
+            kind("explain analyze verbose select 1"),
+            Ok(Kind::Explain { analyze: true, .. })
+        ));
+    }
+
+    #[test]
+    fn show_and_describe() {
+        for sql in [
+            "show tables",
+            "show tables from s like 'a%'",
+            "show schemas",
+            "show databases",
+            "show columns from t",
+            "describe t",
+        ] {
+            assert!(matches!(kind(sql), Ok(Kind::Show(_))), "{sql}: {:?}", kind(sql));
+        }
+        for sql in [
+            "describe select 1",
+            "show all",
+            "show datafusion.execution.batch_size",
+            "show create table t",
+            "desc s.t",
+        ] {
+            assert!(matches!(kind(sql), Ok(Kind::Show(_))), "{sql}: {:?}", kind(sql));
+        }
+        assert!(matches!(kind("show queries"), Ok(Kind::Query(_))));
+    }
+
+    #[test]
+    fn commands() {
+        for sql in [
+            "create external table t stored as parquet location 'hdfs:///t'",
+            "create or replace view v (a) as select 1",
+            "create schema if not exists s",
+            "create database s",
+            "drop table if exists a, b",
+            "drop schema s cascade",
+            "use s",
+            "set datafusion.execution.batch_size = 10",
+            "set time zone '+01:00'",
+            "reset datafusion.execution.batch_size",
+        ] {
+            assert!(matches!(kind(sql), Ok(Kind::Command(_))), "{sql}: {:?}", kind(sql));
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        for (sql, word) in [
+            ("insert into t values (1)", "INSERT"),
+            ("with a as (select 1) insert into t select * from a", "INSERT"),
+            ("copy t to 'x.csv'", "COPY"),
+            ("create table t as select 1", "CREATE TABLE"),
+            ("delete from t", "DELETE"),
+            ("update t set a = 1", "UPDATE"),
+            ("truncate table t", "TRUNCATE"),
+            ("select 1 into t", "SELECT INTO"),
+            ("begin", "BEGIN"),
+            ("explain insert into t values (1)", "INSERT"),
+            ("grant select on t to u", "GRANT"),
+            ("prepare p as select 1", "PREPARE"),
+        ] {
+            let error = kind(sql).unwrap_err();
+            assert!(
+                matches!(error, Error::Unsupported(_)) && error.to_string().contains(word),
+                "{sql}: {error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! From SQL text to statements: tokens, their limits, positional parameters, syntax.
+
+use std::collections::VecDeque;
+
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+
+use crate::config::StatementLimits;
+use crate::error::{Error, Result};
+use crate::guard;
+
+/// Deepest expression or query that the parser takes; its own default.
+const PARSER_RECURSION: usize = 50;
+
+/// Parses a text of one or more statements. Each `?` becomes `$1`, `$2`, ... in the order of the text: DataFusion
+/// takes all `?` for one and the same parameter.
+///
+/// # Errors
+/// [`Error::Invalid`] with line and column, also for a text without any statement; [`Error::TooComplex`].
+pub(crate) fn parse(sql: &str, limits: &StatementLimits) -> Result<VecDeque<Statement>> {
+    guard::check_text(sql, limits)?;
+    let mut tokens = tokenize(sql)?;
+    guard::check_tokens(&tokens, limits)?;
+    number_placeholders(&mut tokens)?;
+    let mut parser = DFParserBuilder::new(tokens)
+        .with_dialect(&GenericDialect {})
+        .with_recursion_limit(PARSER_RECURSION)
+        .build()
+        .map_err(|error| Error::invalid(error.strip_backtrace()))?;
+    let statements = parser
+        .parse_statements()
+        .map_err(|error| Error::invalid(error.strip_backtrace()))?;
+    if statements.is_empty() {
+        return Err(Error::invalid("the text holds no SQL statement"));
+    }
+    Ok(statements)
+}
+
+fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>> {
+    Tokenizer::new(&GenericDialect {}, sql)
+        .tokenize_with_location()
+        .map_err(|error| Error::invalid(format!("SQL error: {error}")))
+}
+
+fn number_placeholders(tokens: &mut [TokenWithSpan]) -> Result<()> {
+    let mut positional = 0_usize;
+    let mut named = false;
+    for token in tokens {
+        let Token::Placeholder(name) = &mut token.token else {
+            continue;
+        };
+        if name == "?" {
+            positional += 1;
+            *name = format!("${positional}");
+        } else {
+            named = true;
+        }
+    }
+    if positional > 0 && named {
+        return Err(Error::invalid(
+            "a statement's parameters are either all `?` or all `$1`, `$2`, ...; this one mixes both",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn text(sql: &str) -> String {
+        let statements = parse(sql, &StatementLimits::default()).unwrap();
+        statements
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
+    fn error(sql: &str) -> String {
+        parse(sql, &StatementLimits::default()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn question_marks_are_numbered_outside_of_quotes_and_comments() {
+        let sql = "select ?, '?', \"a?\", $$?$$ -- ?\n, /* ? */ ? from t where b = ?";
+        assert_eq!(text(sql), "SELECT $1, '?', \"a?\", $$?$$, $2 FROM t WHERE b = $3");
+    }
+
+    #[test]
+    fn numbered_parameters_stay() {
+        assert_eq!(text("select $2, $1"), "SELECT $2, $1");
+        assert!(error("select ?, $1").contains("mixes"));
+    }
+
+    #[test]
+    fn several_statements_and_stray_semicolons() {
+        assert_eq!(text(";; select 1; select 2;"), "SELECT 1; SELECT 2");
+        assert!(error(" ; -- nothing\n ").contains("no SQL statement"));
+    }
+
+    #[test]
+    fn errors_say_where() {
+        assert!(
+            error("select 1\nfrom from").contains("Line: 2"),
+            "{}",
+            error("select 1\nfrom from")
+        );
+        assert!(error("select 'open").contains("Line: 1"));
+    }
+
+    #[test]
+    fn deep_text_is_an_error_not_an_overflow() {
+        let deep = format!("select {}1{}", "(".repeat(90), ")".repeat(90));
+        assert!(error(&deep).contains("ecursion"), "{}", error(&deep));
+    }
+}

@@ -1,0 +1,150 @@
+//! Metadata commands, as strictly as ADBC compares them.
+
+use arrow_flight::sql::{CommandGetDbSchemas, CommandGetPrimaryKeys, CommandGetTables, CommandGetXdbcTypeInfo};
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::ipc::convert::try_schema_from_ipc_buffer;
+
+use super::*;
+
+fn text(name: &str, nullable: bool) -> Field {
+    Field::new(name, DataType::Utf8, nullable)
+}
+
+fn any_tables() -> CommandGetTables {
+    CommandGetTables {
+        catalog: None,
+        db_schema_filter_pattern: None,
+        table_name_filter_pattern: None,
+        table_types: Vec::new(),
+        include_schema: false,
+    }
+}
+
+async fn tables(client: &mut Client, request: CommandGetTables) -> Vec<Vec<String>> {
+    let info = client.get_tables(request).await.unwrap();
+    text_rows(&fetch(client, info).await.unwrap().1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn catalogs_schemas_and_types_have_exactly_the_formats_schemas() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let info = client.get_catalogs().await.unwrap();
+    let (schema, batches) = fetch(&mut client, info).await.unwrap();
+    assert_eq!(*schema, Schema::new(vec![text("catalog_name", false)]));
+    assert_eq!(text_rows(&batches), [["quarry"]]);
+    let request = CommandGetDbSchemas {
+        catalog: None,
+        db_schema_filter_pattern: None,
+    };
+    let info = client.get_db_schemas(request).await.unwrap();
+    let (schema, batches) = fetch(&mut client, info).await.unwrap();
+    assert_eq!(
+        *schema,
+        Schema::new(vec![text("catalog_name", true), text("db_schema_name", false)])
+    );
+    assert_eq!(
+        text_rows(&batches),
+        [
+            ["quarry", "default"],
+            ["quarry", "information_schema"],
+            ["quarry", "system"]
+        ]
+    );
+    let info = client.get_table_types().await.unwrap();
+    let (schema, batches) = fetch(&mut client, info).await.unwrap();
+    assert_eq!(*schema, Schema::new(vec![text("table_type", false)]));
+    assert_eq!(text_rows(&batches), [["SYSTEM TABLE"], ["TABLE"], ["VIEW"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_are_filtered_and_carry_their_schemas() {
+    let server = Server::start().await;
+    server.load_tables().await;
+    let mut client = server.client().await;
+    update(&mut client, "create view v as select 1 as x").await.unwrap();
+    let types = vec!["TABLE".to_owned(), "VIEW".to_owned()];
+    let found = tables(
+        &mut client,
+        CommandGetTables {
+            table_types: types,
+            ..any_tables()
+        },
+    )
+    .await;
+    let names: Vec<&str> = found.iter().map(|row| row[2].as_str()).collect();
+    assert_eq!(names, ["customers", "lines", "orders", "v"]);
+    for (catalog, count) in [(Some(""), 0), (Some("other"), 0), (Some("quarry"), 2)] {
+        let request = CommandGetTables {
+            catalog: catalog.map(str::to_owned),
+            db_schema_filter_pattern: Some("def%".into()),
+            table_name_filter_pattern: Some("%e_s".into()),
+            ..any_tables()
+        };
+        assert_eq!(tables(&mut client, request).await.len(), count, "{catalog:?}");
+    }
+    let request = CommandGetTables {
+        table_name_filter_pattern: Some("lines".into()),
+        include_schema: true,
+        ..any_tables()
+    };
+    let info = client.get_tables(request).await.unwrap();
+    let (schema, batches) = fetch(&mut client, info).await.unwrap();
+    assert_eq!(schema.field(4), &Field::new("table_schema", DataType::Binary, false));
+    assert_eq!(batches.len(), 1);
+    let encoded = batches[0].column(4).as_binary::<i32>();
+    assert_eq!(encoded.len(), 1);
+    assert_eq!(
+        try_schema_from_ipc_buffer(encoded.value(0)).unwrap().field(0).name(),
+        "l_order"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_tables_of_one_name_the_sessions_own_comes_first() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    for schema in ["a", "z"] {
+        update(
+            &mut client,
+            &format!("create schema {schema}; create view {schema}.v as select '{schema}' as {schema}"),
+        )
+        .await
+        .unwrap();
+    }
+    let request = || CommandGetTables {
+        table_name_filter_pattern: Some("v".into()),
+        ..any_tables()
+    };
+    for schema in ["z", "a"] {
+        update(&mut client, &format!("use {schema}")).await.unwrap();
+        assert_eq!(tables(&mut client, request()).await[0][1], schema);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_empty_and_information_is_complete() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let request = CommandGetPrimaryKeys {
+        catalog: None,
+        db_schema: None,
+        table: "t".into(),
+    };
+    let info = client.get_primary_keys(request).await.unwrap();
+    let (schema, batches) = fetch(&mut client, info).await.unwrap();
+    assert_eq!(schema.fields().len(), 6);
+    assert_eq!(schema.field(4), &Field::new("key_sequence", DataType::Int32, false));
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+    let info = client.get_sql_info(Vec::new()).await.unwrap();
+    let (_, batches) = fetch(&mut client, info).await.unwrap();
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 91);
+    let info = client
+        .get_xdbc_type_info(CommandGetXdbcTypeInfo { data_type: Some(12) })
+        .await
+        .unwrap();
+    let (schema, batches) = fetch(&mut client, info).await.unwrap();
+    assert_eq!(schema.fields().len(), 19);
+    assert_eq!(batches[0].num_rows(), 1);
+}

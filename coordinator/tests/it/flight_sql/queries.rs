@@ -1,0 +1,258 @@
+//! Queries, their errors, their end.
+
+use std::time::Duration;
+
+use arrow_flight::sql::{CommandStatementQuery, ProstMessageExt, TicketStatementQuery};
+use arrow_flight::{Action, FlightDescriptor};
+use futures::StreamExt;
+use prost::Message;
+use tonic::Code;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn select_one() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    assert_eq!(rows(&mut client, "select 1 as one, 'a' as two;").await, [["1", "a"]]);
+    assert_eq!(
+        rows(&mut client, "values (1, null), (2, 'x')").await,
+        [["1", "NULL"], ["2", "x"]]
+    );
+    server.handle.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_are_read_and_empty_results_keep_their_schema() {
+    let server = Server::start().await;
+    server.load_tables().await;
+    let mut client = server.client().await;
+    assert_eq!(rows(&mut client, "select count(*) from lines").await, [["40000"]]);
+    let joined = "select c_segment, count(*) from customers join orders on c_key = o_customer group by 1 order by 1";
+    assert_eq!(rows(&mut client, joined).await.len(), 3);
+    let info = client
+        .execute("select c_name from customers where false".into(), None)
+        .await
+        .unwrap();
+    let (schema, batches) = fetch(&mut client, info).await.unwrap();
+    assert_eq!(schema.field(0).name(), "c_name");
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn types_that_clients_cannot_read_do_not_leave_the_server() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let sql = "select arrow_cast('a', 'Utf8View') a, arrow_cast('b', 'Dictionary(Int32, Utf8)') b, [arrow_cast('c', 'Utf8View')] c";
+    let info = client.execute(sql.into(), None).await.unwrap();
+    let (schema, batches) = fetch(&mut client, info).await.unwrap();
+    let types: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|field| field.data_type().to_string())
+        .collect();
+    assert!(
+        types
+            .iter()
+            .all(|name| !name.contains("View") && !name.contains("Dictionary")),
+        "{types:?}"
+    );
+    assert_eq!(text_rows(&batches), [["a", "b", "[c]"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_have_the_code_of_their_kind_and_name_the_query() {
+    let server = Server::start().await;
+    server.load_tables().await;
+    let mut client = server.client().await;
+    for (sql, code) in [
+        ("selec 1", Code::InvalidArgument),
+        ("", Code::InvalidArgument),
+        ("select 1 +", Code::InvalidArgument),
+        ("select 'a' + interval '1 day'", Code::InvalidArgument),
+        ("select * from nothing", Code::NotFound),
+        ("select * from nowhere.t", Code::NotFound),
+        ("select * from other.nowhere.t", Code::NotFound),
+        ("select nothing from lines", Code::NotFound),
+        ("insert into lines select * from lines", Code::Unimplemented),
+        ("copy lines to '/tmp/x.csv'", Code::Unimplemented),
+        ("create table t as select 1", Code::Unimplemented),
+        ("select cast('x' as int)", Code::InvalidArgument),
+        ("select 1 / 0", Code::InvalidArgument),
+        ("select * from '/etc/passwd'", Code::NotFound),
+    ] {
+        let (found, message) = failure(&mut client, sql).await;
+        assert_eq!(found, code, "{sql}: {message}");
+        assert!(message.contains("(query "), "{sql}: {message}");
+    }
+    let error = query(&mut client, "select\n  a from\n from").await.unwrap_err();
+    assert!(status(&error).message().contains("Line: 3"), "{error}");
+    assert!(status(&error).metadata().get("x-quarry-sqlstate").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_in_the_middle_of_a_stream_is_a_status() {
+    let server = Server::start().await;
+    server.load_tables().await;
+    let mut client = server.client().await;
+    let sql = "select l_comment, 1 / (l_order - l_order) from lines";
+    let error = query(&mut client, sql).await.unwrap_err();
+    assert_eq!(status(&error).code(), Code::InvalidArgument, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_stream_stops_its_query() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let endless = "select a.value, b.value from generate_series(1, 1000000000) a cross join generate_series(1, 1000) b";
+    let info = client.execute(endless.into(), None).await.unwrap();
+    let mut stream = client.do_get(ticket(&info)).await.unwrap();
+    stream.next().await.unwrap().unwrap();
+    drop(stream);
+    wait_for_state(&server, "generate_series", "cancelled").await;
+}
+
+async fn wait_for_state(server: &Server, text: &str, state: &str) {
+    let mut client = server.client().await;
+    let sql = format!("select state from system.queries where sql like '%{text}%' and sql not like '%system%'");
+    let found = tokio::time::timeout(Duration::from_secs(30), async {
+        while rows(&mut client, &sql).await != [[state]] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(found.await.is_ok(), "{:?}", rows(&mut client, &sql).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_action_stops_a_query_that_runs_and_one_that_waits() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let endless = "select count(*) from generate_series(1, 100000000000) a";
+    let info = client.execute(endless.into(), None).await.unwrap();
+    let mut other = server.client().await;
+    let fetched = info.clone();
+    let running = tokio::spawn(async move { fetch(&mut other, fetched).await.map(|_| ()) });
+    wait_for_state(&server, "100000000000", "running").await;
+    cancel(&mut client, &info).await.unwrap();
+    let error = running.await.unwrap().unwrap_err();
+    assert_eq!(status(&error).code(), Code::Cancelled, "{error}");
+
+    let waiting = client.execute("select 17".into(), None).await.unwrap();
+    cancel(&mut client, &waiting).await.unwrap();
+    assert_eq!(
+        status(&fetch(&mut client, waiting.clone()).await.unwrap_err()).code(),
+        Code::NotFound
+    );
+}
+
+async fn cancel(client: &mut Client, info: &FlightInfo) -> Result<(), ArrowError> {
+    let request = arrow_flight::CancelFlightInfoRequest {
+        info: Some(info.clone()),
+    };
+    let action = Action::new("CancelFlightInfo", request.encode_to_vec());
+    let result = client
+        .inner_mut()
+        .do_action(action)
+        .await
+        .unwrap()
+        .into_inner()
+        .message()
+        .await
+        .unwrap()
+        .unwrap();
+    let result = arrow_flight::CancelFlightInfoResult::decode(result.body).unwrap();
+    assert_eq!(result.status, arrow_flight::CancelStatus::Cancelled as i32);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_is_fetched_once_and_expires_unfetched() {
+    let server = Server::with(|config| config.result_expiry = Duration::from_millis(100)).await;
+    let mut client = server.client().await;
+    let info = client.execute("select 1".into(), None).await.unwrap();
+    wait_for_state(&server, "select 1", "expired").await;
+    assert_eq!(
+        status(&fetch(&mut client, info).await.unwrap_err()).code(),
+        Code::NotFound
+    );
+    let info = client.execute("select 2".into(), None).await.unwrap();
+    fetch(&mut client, info.clone()).await.unwrap();
+    assert_eq!(
+        status(&fetch(&mut client, info).await.unwrap_err()).code(),
+        Code::NotFound
+    );
+    let forged = TicketStatementQuery {
+        statement_handle: "guess".into(),
+    };
+    let forged = Ticket::new(forged.as_any().encode_to_vec());
+    assert!(client.do_get(forged).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_has_a_time_limit() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    update(&mut client, "set quarry.statement_timeout = '200ms'")
+        .await
+        .unwrap();
+    let (code, message) = failure(&mut client, "select count(*) from generate_series(1, 100000000000) a").await;
+    assert_eq!(code, Code::DeadlineExceeded, "{message}");
+    assert!(message.contains("quarry.statement_timeout"), "{message}");
+    update(&mut client, "reset quarry.statement_timeout").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_shows_the_engines_plan_and_analyze_its_figures() {
+    let server = Server::start().await;
+    server.load_tables().await;
+    let mut client = server.client().await;
+    let plan = rows(&mut client, "explain select count(*) from lines").await;
+    assert_eq!(
+        plan.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(),
+        ["logical_plan", "physical_plan"]
+    );
+    assert!(plan[1][1].contains("AggregateExec"), "{plan:?}");
+    let analyzed = rows(&mut client, "explain analyze select sum(l_quantity) from lines").await;
+    assert!(
+        analyzed[0][1].contains("DataSourceExec") && analyzed[0][1].contains("metrics"),
+        "{analyzed:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn big_results_come_in_messages_that_clients_accept() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let sql = "select repeat('x', 3000000) from generate_series(1, 8)";
+    let batches = query(&mut client, sql).await.unwrap();
+    assert!(batches.len() > 1);
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn get_schema_and_poll_answer_without_running() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let command = CommandStatementQuery {
+        query: "select 1 as a".into(),
+        transaction_id: None,
+    };
+    let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+    let schema = client
+        .inner_mut()
+        .get_schema(descriptor.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    let schema = datafusion::arrow::datatypes::Schema::try_from(&schema).unwrap();
+    assert_eq!(schema.field(0).name(), "a");
+    let poll = client
+        .inner_mut()
+        .poll_flight_info(descriptor)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(poll.flight_descriptor.is_none());
+    let (_, batches) = fetch(&mut client, poll.info.unwrap()).await.unwrap();
+    assert_eq!(text_rows(&batches), [["1"]]);
+}
