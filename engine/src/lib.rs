@@ -1,1 +1,24 @@
-//! Placeholder.
+//! What coordinator and worker must agree on, so that a plan made by one runs the same on the other.
+//!
+//! - [`session`]: options, functions and the runtime environment (memory, spill, object stores) of both sides
+//! - [`formats`]: tables over files, from their definition to a scan of block-aligned splits
+//! - [`split`]: how files are cut along blocks; [`files`]: where files and their blocks are looked up
+//! - [`codec`], [`panic_guard`]: our own plan operators and how they travel; [`channels`]: the connections they travel on
+//! - [`registration`]: the protocol by which a worker becomes known
+//! - [`error`], [`figures`], [`id`]: what a query's failure, its figures and its name are
+//!
+//! This crate schedules nothing and knows neither coordinator nor worker.
+
+pub mod channels;
+pub mod codec;
+pub mod cpu;
+pub mod dfs_files;
+pub mod error;
+pub mod figures;
+pub mod files;
+pub mod formats;
+pub mod id;
+pub mod panic_guard;
+pub mod registration;
+pub mod session;
+pub mod split;

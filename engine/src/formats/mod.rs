@@ -1,0 +1,20 @@
+//! Tables over files: from a definition to a scan of block-aligned splits.
+//!
+//! - [`definition`]: what the catalog stores
+//! - [`infer`]: what is found out when a table is declared without columns
+//! - [`table`]: the table provider: one located listing, splits, statistics
+//! - [`footers`]: statistics and row groups of Parquet files, remembered by file
+//! - [`reading`]: scans whose bytes are counted by where they came from
+
+mod counted_text;
+pub mod definition;
+pub mod footers;
+mod format;
+pub mod infer;
+pub mod reading;
+mod schema_text;
+pub mod table;
+
+pub use definition::{TableDefinition, TableFormat};
+pub use infer::infer_schema;
+pub use table::{DfsTable, Tables};

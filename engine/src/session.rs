@@ -1,0 +1,207 @@
+//! The session set-up that coordinator and worker share: options, runtime environment, and what of a user's session travels.
+
+use std::num::NonZeroUsize;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datafusion::common::extensions_options;
+use datafusion::config::{ConfigExtension, ConfigOptions};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::SessionConfig;
+use url::form_urlencoded;
+
+use crate::files::{FileSystems, HdfsOnly};
+
+/// Fewest partitions of a plan. With one partition there is no exchange where a plan could be cut, and tasks on several
+/// workers would each take their part of the rows for all of them.
+pub const MIN_PARTITIONS: usize = 2;
+
+/// Limits of a process that runs queries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeOptions {
+    /// Bytes that the operators of all queries may reserve together.
+    pub memory_limit: u64,
+    /// Directory for spilled data. Made if missing; what dead processes left in it is removed.
+    pub spill_dir: PathBuf,
+    /// Bytes that may be spilled at a time.
+    pub spill_limit: u64,
+}
+
+/// Footers and other metadata of files kept per process, in bytes.
+const METADATA_CACHE_BYTES: usize = 128 * 1024 * 1024;
+/// How many of the largest memory consumers an exhausted pool names.
+const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).expect("five is not zero");
+
+/// Makes a process's runtime environment: one fair memory pool, a private spill directory with a quota, and object stores for
+/// `hdfs://` only.
+///
+/// # Errors
+/// If the spill directory cannot be made.
+pub fn runtime_env(options: &RuntimeOptions, files: &Arc<FileSystems>) -> Result<Arc<RuntimeEnv>> {
+    let limit = usize::try_from(options.memory_limit).unwrap_or(usize::MAX);
+    let pool = TrackConsumersPool::new(FairSpillPool::new(limit), NAMED_CONSUMERS);
+    let spill = private_spill_dir(&options.spill_dir)?;
+    let disk = DiskManagerBuilder::default()
+        .with_mode(DiskManagerMode::Directories(vec![spill]))
+        .with_max_temp_directory_size(options.spill_limit);
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(disk)
+        .with_metadata_cache_limit(METADATA_CACHE_BYTES)
+        .with_object_store_registry(Arc::new(HdfsOnly(Arc::clone(files))))
+        .build_arc()
+}
+
+/// Makes `base/<pid>-<random>`, readable by this user only, and removes those of processes that are gone.
+fn private_spill_dir(base: &Path) -> Result<PathBuf> {
+    let failed = |path: &Path, error: std::io::Error| {
+        DataFusionError::Configuration(format!("spill directory {}: {error}", path.display()))
+    };
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o700).recursive(true);
+    builder.create(base).map_err(|error| failed(base, error))?;
+    remove_dead(base);
+    let own = base.join(format!("{}-{}", std::process::id(), uuid::Uuid::new_v4().simple()));
+    builder.create(&own).map_err(|error| failed(&own, error))?;
+    Ok(own)
+}
+
+fn remove_dead(base: &Path) {
+    let Ok(entries) = std::fs::read_dir(base) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let pid = name
+            .to_str()
+            .and_then(|name| name.split_once('-'))
+            .and_then(|(pid, _)| pid.parse::<u32>().ok());
+        if let Some(pid) = pid
+            && !Path::new("/proc").join(pid.to_string()).exists()
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            tracing::warn!(path = %entry.path().display(), %error, "cannot remove spilled data of a dead process");
+        }
+    }
+}
+
+/// A session's options for plans of `partitions` partitions per task.
+#[must_use]
+pub fn session_config(partitions: usize) -> SessionConfig {
+    let mut config = SessionConfig::new().with_target_partitions(partitions.max(MIN_PARTITIONS));
+    apply_engine_options(config.options_mut());
+    config
+}
+
+/// Sets the options that every plan of this engine assumes, on whichever side.
+pub fn apply_engine_options(options: &mut ConfigOptions) {
+    // Scans are cut along blocks already; cutting them again would tear splits from their nodes.
+    options.optimizer.repartition_file_scans = false;
+    // Broadcasting a build side of this size costs less than shuffling both sides (measured on TPC-H SF1 and SF10).
+    options.optimizer.hash_join_single_partition_threshold = 32 * 1024 * 1024;
+    options.optimizer.hash_join_single_partition_threshold_rows = 2 * 1024 * 1024;
+    // Views are rebuilt at each exchange; plain strings cross it as they are (measured).
+    options.execution.parquet.schema_force_view_types = false;
+    // A file queue shared by a scan's partitions is emptied by the first execution, and splits are balanced already.
+    options.execution.enable_file_stream_work_stealing = false;
+    options.execution.collect_statistics = true;
+}
+
+extensions_options! {
+    /// What of a user's session travels to the workers with each task.
+    pub struct QuarryOptions {
+        /// Options under `datafusion.execution` that differ from their defaults, URL-encoded.
+        pub execution: String, default = String::new()
+        /// Id of the query that the task belongs to.
+        pub query: String, default = String::new()
+    }
+}
+
+impl ConfigExtension for QuarryOptions {
+    const PREFIX: &'static str = "quarry";
+}
+
+/// Options that mean something only where the plan is made, or that a worker decides by itself.
+const STAYS: [&str; 2] = [
+    "datafusion.execution.target_partitions",
+    "datafusion.execution.planning_concurrency",
+];
+
+/// Packs the execution options of a session that differ from DataFusion's defaults.
+#[must_use]
+pub fn pack_execution_options(options: &ConfigOptions) -> String {
+    let defaults = ConfigOptions::new();
+    let mut packed = form_urlencoded::Serializer::new(String::new());
+    let entries = options.entries().into_iter().zip(defaults.entries());
+    for (own, default) in entries {
+        let travels = own.key.starts_with("datafusion.execution.") && !STAYS.contains(&own.key.as_str());
+        if travels && own.value != default.value {
+            packed.append_pair(&own.key, own.value.as_deref().unwrap_or_default());
+        }
+    }
+    packed.finish()
+}
+
+/// Sets the options that [`pack_execution_options`] packed.
+///
+/// # Errors
+/// If an option is unknown here: the other side runs another version.
+pub fn unpack_execution_options(packed: &str, options: &mut ConfigOptions) -> Result<()> {
+    for (key, value) in form_urlencoded::parse(packed.as_bytes()) {
+        options.set(&key, &value)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_plan_never_has_a_single_partition() {
+        assert_eq!(session_config(1).target_partitions(), MIN_PARTITIONS);
+        assert_eq!(session_config(7).target_partitions(), 7);
+    }
+
+    #[test]
+    fn changed_execution_options_travel() {
+        let mut config = session_config(4);
+        config
+            .options_mut()
+            .set("datafusion.execution.batch_size", "17")
+            .unwrap();
+        config
+            .options_mut()
+            .set("datafusion.execution.time_zone", "+01:00")
+            .unwrap();
+        let packed = pack_execution_options(config.options());
+        assert!(packed.is_ascii());
+        let mut other = ConfigOptions::new();
+        unpack_execution_options(&packed, &mut other).unwrap();
+        assert_eq!(other.execution.batch_size, config.options().execution.batch_size);
+        assert_eq!(other.execution.time_zone.as_deref(), Some("+01:00"));
+        assert!(!other.execution.enable_file_stream_work_stealing);
+        assert_eq!(
+            other.execution.target_partitions,
+            ConfigOptions::new().execution.target_partitions
+        );
+    }
+
+    #[test]
+    fn spill_directories_are_private_and_those_of_the_dead_are_removed() {
+        let base = tempfile::tempdir().unwrap();
+        // No process has this id: it is above Linux's largest.
+        let dead = base.path().join("4294967295-x");
+        std::fs::create_dir(&dead).unwrap();
+        let own = private_spill_dir(base.path()).unwrap();
+        let second = private_spill_dir(base.path()).unwrap();
+        assert!(!dead.exists());
+        assert!(own.exists() && second.exists());
+        assert_eq!(std::fs::metadata(&own).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}
