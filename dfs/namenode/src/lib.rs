@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The NameNode: namespace, blocks, leases, placement, and the log that makes them durable.
+//!
+//! | module | duty |
+//! |---|---|
+//! | [`core`] | every decision, as a pure state machine |
+//! | `log` | edit log and checkpoint image: what is decided stays decided |
+//! | `driver` | the owner thread: steps the core, lets answers out once they are durable |
+//! | `rpc` | HDFS's ClientProtocol over Hadoop RPC |
+//! | `datanode_stream` | the link to the DataNodes |
+//! | [`node`] | start and shutdown |
+//!
+//! Invariants: nothing in `core` does I/O or reads a clock; a change is answered only after its edit is on disk; two NameNodes never use
+//! one directory.
+
+pub mod config;
+pub mod core;
+mod datanode_stream;
+mod driver;
+pub mod error;
+mod log;
+pub mod node;
+mod rpc;
+
+pub use config::NameNodeConfig;
+pub use error::Error;
+pub use node::{NameNode, NameNodeHandle};

@@ -1,0 +1,269 @@
+//! A NameNode's configuration.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+
+use crate::core::settings::CoreSettings;
+use crate::error::{Error, Result};
+
+/// A NameNode's configuration. Every key has a default; unknown keys are refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NameNodeConfig {
+    /// Where log and images are. An empty or missing directory is formatted as a new cluster.
+    pub dir: PathBuf,
+    /// Where clients connect (Hadoop RPC). Port 0 lets the system choose.
+    pub rpc_address: SocketAddr,
+    /// Where DataNodes connect (gRPC). Port 0 lets the system choose.
+    pub link_address: SocketAddr,
+    /// Replicas per block when the client does not say.
+    pub default_replication: u16,
+    /// Replicas that a block must reach before its file can be closed.
+    pub min_replication: u16,
+    /// Most replicas that a client may ask for.
+    pub max_replication: u16,
+    /// Block size when the client does not say.
+    pub default_block_size: ByteSize,
+    /// Smallest block size that a client may ask for.
+    pub min_block_size: ByteSize,
+    /// Size of a write packet that clients are advised to use.
+    pub write_packet_size: ByteSize,
+    /// Most blocks in one file.
+    pub max_blocks_per_file: usize,
+    /// Most entries in one directory.
+    pub max_directory_items: usize,
+    /// For whom no permission is checked and who owns the root directory. Empty: the user that the process runs as.
+    pub superuser: String,
+    /// Members of this group are superusers too.
+    pub supergroup: String,
+    /// Whether permissions are checked. Without authentication they guard against mistakes, not against malice.
+    pub permissions: bool,
+    /// Groups by user. A user that is not listed is in none.
+    pub user_groups: BTreeMap<String, Vec<String>>,
+    /// How often DataNodes report that they are alive.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat_interval: Duration,
+    /// A DataNode whose connection broke is given up after this: time for it to restart.
+    #[serde(with = "humantime_serde")]
+    pub lost_grace: Duration,
+    /// A DataNode that is connected but silent is given up after this.
+    #[serde(with = "humantime_serde")]
+    pub dead_interval: Duration,
+    /// Share of blocks that must be reported after a start before changes are accepted.
+    pub safe_mode_threshold: f64,
+    /// How long safe mode goes on when the threshold is reached but not every block is reported.
+    #[serde(with = "humantime_serde")]
+    pub safe_mode_extension: Duration,
+    /// After this silence of a writer another client may take its file.
+    #[serde(with = "humantime_serde")]
+    pub lease_soft_limit: Duration,
+    /// After this silence of a writer the NameNode closes its files.
+    #[serde(with = "humantime_serde")]
+    pub lease_hard_limit: Duration,
+    /// How long `complete` and `addBlock` are held for a replica's report before HDFS's "not yet" is answered.
+    #[serde(with = "humantime_serde")]
+    pub report_wait: Duration,
+    /// Time between two looks at blocks that lack replicas.
+    #[serde(with = "humantime_serde")]
+    pub replication_interval: Duration,
+    /// Copies that one DataNode is told to make at a time.
+    pub max_copies_per_datanode: u32,
+    /// A copy that is not reported by then is ordered anew.
+    #[serde(with = "humantime_serde")]
+    pub copy_timeout: Duration,
+    /// No surplus replica is deleted for this long after a start, so that deletions ordered before are carried out and reported.
+    #[serde(with = "humantime_serde")]
+    pub surplus_delay: Duration,
+    /// Transactions after which the log is folded into a new image.
+    pub checkpoint_transactions: u64,
+    /// Start of the random sequence for placement. Absent: another one at each start.
+    pub seed: Option<u64>,
+}
+
+impl Default for NameNodeConfig {
+    fn default() -> Self {
+        let core = CoreSettings::default();
+        let millis = Duration::from_millis;
+        Self {
+            dir: PathBuf::from("namenode"),
+            rpc_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8020)),
+            link_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8021)),
+            default_replication: 3,
+            min_replication: 1,
+            max_replication: core.max_replication,
+            default_block_size: ByteSize::mib(128),
+            min_block_size: ByteSize::b(core.min_block_size),
+            write_packet_size: ByteSize::kib(64),
+            max_blocks_per_file: core.max_blocks_per_file,
+            max_directory_items: core.max_directory_items,
+            superuser: String::new(),
+            supergroup: core.supergroup,
+            permissions: core.permissions,
+            user_groups: BTreeMap::new(),
+            heartbeat_interval: Duration::from_secs(3),
+            lost_grace: millis(core.lost_grace_ms),
+            dead_interval: millis(core.silent_dead_ms),
+            safe_mode_threshold: core.safe_mode_threshold,
+            safe_mode_extension: millis(core.safe_mode_extension_ms),
+            lease_soft_limit: millis(core.lease_soft_ms),
+            lease_hard_limit: millis(core.lease_hard_ms),
+            report_wait: millis(core.park_ms),
+            replication_interval: millis(core.replication_interval_ms),
+            max_copies_per_datanode: core.max_copies_per_node,
+            copy_timeout: millis(core.copy_timeout_ms),
+            surplus_delay: millis(core.excess_delay_ms),
+            checkpoint_transactions: 1_000_000,
+            seed: None,
+        }
+    }
+}
+
+/// Longest time that a caller may be held: well below the RPC server's limit on a call.
+const MAX_REPORT_WAIT: Duration = Duration::from_secs(60);
+
+impl NameNodeConfig {
+    /// Checks what types alone do not.
+    ///
+    /// # Errors
+    /// `Config` with every problem found.
+    pub fn validate(&self) -> Result<()> {
+        let checks = [
+            (self.dir.as_os_str().is_empty(), "dir: expected a directory"),
+            (self.min_replication == 0, "min_replication: expected at least 1"),
+            (
+                self.max_replication < self.min_replication,
+                "max_replication: expected at least min_replication",
+            ),
+            (
+                !(self.min_replication..=self.max_replication).contains(&self.default_replication),
+                "default_replication: expected a number from min_replication to max_replication",
+            ),
+            (
+                self.default_block_size < self.min_block_size,
+                "default_block_size: expected at least min_block_size",
+            ),
+            (
+                !self.default_block_size.as_u64().is_multiple_of(512),
+                "default_block_size: expected a multiple of 512 bytes",
+            ),
+            (
+                !(1024..=16 << 20).contains(&self.write_packet_size.as_u64()),
+                "write_packet_size: expected 1 KiB to 16 MiB",
+            ),
+            (
+                !(0.0..=1.0).contains(&self.safe_mode_threshold),
+                "safe_mode_threshold: expected a number from 0 to 1",
+            ),
+            (
+                self.heartbeat_interval.is_zero(),
+                "heartbeat_interval: expected more than 0",
+            ),
+            (
+                self.dead_interval < self.heartbeat_interval * 2,
+                "dead_interval: expected at least two heartbeat intervals",
+            ),
+            (
+                self.lease_hard_limit < self.lease_soft_limit,
+                "lease_hard_limit: expected at least lease_soft_limit",
+            ),
+            (self.report_wait > MAX_REPORT_WAIT, "report_wait: expected at most 60s"),
+            (
+                self.max_copies_per_datanode == 0,
+                "max_copies_per_datanode: expected at least 1",
+            ),
+            (
+                self.checkpoint_transactions == 0,
+                "checkpoint_transactions: expected at least 1",
+            ),
+        ];
+        let problems: Vec<String> = checks
+            .iter()
+            .filter(|(bad, _)| *bad)
+            .map(|(_, text)| (*text).to_owned())
+            .collect();
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Config(problems))
+        }
+    }
+
+    /// What the core is told.
+    pub(crate) fn core_settings(&self, seed: u64) -> CoreSettings {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4);
+        CoreSettings {
+            superuser: self.superuser_name(),
+            supergroup: self.supergroup.clone(),
+            permissions: self.permissions,
+            user_groups: self.user_groups.clone(),
+            min_replication: usize::from(self.min_replication),
+            max_replication: self.max_replication,
+            min_block_size: self.min_block_size.as_u64(),
+            max_blocks_per_file: self.max_blocks_per_file,
+            max_directory_items: self.max_directory_items,
+            lease_soft_ms: millis(self.lease_soft_limit),
+            lease_hard_ms: millis(self.lease_hard_limit),
+            lost_grace_ms: millis(self.lost_grace),
+            silent_dead_ms: millis(self.dead_interval),
+            safe_mode_threshold: self.safe_mode_threshold,
+            safe_mode_extension_ms: millis(self.safe_mode_extension),
+            park_ms: millis(self.report_wait),
+            replication_interval_ms: millis(self.replication_interval),
+            max_copies_per_node: self.max_copies_per_datanode,
+            copy_timeout_ms: millis(self.copy_timeout),
+            excess_delay_ms: millis(self.surplus_delay),
+            seed,
+            ..CoreSettings::default()
+        }
+    }
+
+    fn superuser_name(&self) -> String {
+        if self.superuser.is_empty() {
+            process_user()
+        } else {
+            self.superuser.clone()
+        }
+    }
+}
+
+/// Name of the user that this process runs as; its number if the system has no name for it.
+fn process_user() -> String {
+    let uid = rustix::process::geteuid().as_raw().to_string();
+    let table = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = table.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    });
+    name.unwrap_or(uid)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        NameNodeConfig::default().validate().unwrap();
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let bad = NameNodeConfig {
+            min_replication: 0,
+            checkpoint_transactions: 0,
+            ..NameNodeConfig::default()
+        };
+        let text = bad.validate().unwrap_err().to_string();
+        assert!(
+            text.contains("min_replication") && text.contains("checkpoint_transactions"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,262 @@
+//! Durable changes. A record is one transaction: all of its edits or none survive a crash.
+//!
+//! The encoding is protobuf with the field numbers given here (persisted, never renumber; a removed number stays unused). Times are
+//! milliseconds since the epoch. Edits on names carry absolute paths, edits on open files the inode's id.
+
+#![expect(
+    missing_docs,
+    reason = "fields that carry an inode's or block's attribute are named for it"
+)]
+
+use prost::{Message, Oneof};
+
+/// One transaction of the edit log.
+#[derive(Clone, PartialEq, Message)]
+pub struct EditRecord {
+    /// Grows by one per record over the life of the cluster.
+    #[prost(uint64, tag = "1")]
+    pub txid: u64,
+    /// When the command was executed.
+    #[prost(uint64, tag = "2")]
+    pub time_ms: u64,
+    /// The changes, in order.
+    #[prost(message, repeated, tag = "3")]
+    pub edits: Vec<EditEntry>,
+    /// What to answer if the same client call arrives again.
+    #[prost(message, optional, tag = "4")]
+    pub retry: Option<RetryEntry>,
+}
+
+/// A remembered answer of an at-most-once call.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RetryEntry {
+    /// The client's 16 byte id.
+    #[prost(bytes = "vec", tag = "1")]
+    pub client_id: Vec<u8>,
+    /// The client's number of the call.
+    #[prost(sint32, tag = "2")]
+    pub call_id: i32,
+    /// When it may be forgotten.
+    #[prost(uint64, tag = "3")]
+    pub expires_ms: u64,
+    /// The answer.
+    #[prost(enumeration = "RetryAnswer", tag = "4")]
+    pub answer: i32,
+    /// The inode that the answer describes (create, append), else 0.
+    #[prost(uint64, tag = "5")]
+    pub inode_id: u64,
+}
+
+/// Kinds of remembered answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub enum RetryAnswer {
+    /// No value.
+    Void = 0,
+    /// `true`.
+    True = 1,
+    /// The status of the created file.
+    Created = 2,
+    /// The status and last block of the file opened for append.
+    Appended = 3,
+}
+
+/// One change; a wrapper because protobuf cannot repeat a oneof.
+#[derive(Clone, PartialEq, Message)]
+pub struct EditEntry {
+    /// The change. Absent when a newer version wrote a kind that this one does not know.
+    #[prost(oneof = "Edit", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16")]
+    pub edit: Option<Edit>,
+}
+
+/// A durable change.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum Edit {
+    /// A directory appears.
+    #[prost(message, tag = "1")]
+    MakeDirectory(MakeDirectory),
+    /// A file appears, open for writing.
+    #[prost(message, tag = "2")]
+    CreateFile(CreateFile),
+    /// An open file gets its next block.
+    #[prost(message, tag = "3")]
+    AllocateBlock(BlockEdit),
+    /// The last block of an open file gets its final length.
+    #[prost(message, tag = "4")]
+    CommitBlock(BlockEdit),
+    /// The last block of an open file gets a new generation stamp or persisted length.
+    #[prost(message, tag = "5")]
+    UpdateBlock(BlockEdit),
+    /// The last block of an open file disappears.
+    #[prost(message, tag = "6")]
+    AbandonBlock(BlockEdit),
+    /// An open file is closed.
+    #[prost(message, tag = "7")]
+    CloseFile(CloseFile),
+    /// A closed file is opened for append.
+    #[prost(message, tag = "8")]
+    ReopenFile(ReopenFile),
+    /// A file or tree disappears.
+    #[prost(message, tag = "9")]
+    Delete(Delete),
+    /// A file or directory moves; nothing is in its way.
+    #[prost(message, tag = "10")]
+    Rename(Rename),
+    /// Mode bits change.
+    #[prost(message, tag = "11")]
+    SetPermission(SetPermission),
+    /// Owner or group change.
+    #[prost(message, tag = "12")]
+    SetOwner(SetOwner),
+    /// Times change.
+    #[prost(message, tag = "13")]
+    SetTimes(SetTimes),
+    /// The wanted number of replicas changes.
+    #[prost(message, tag = "14")]
+    SetReplication(SetReplication),
+    /// A generation stamp is given out and must never be given out again.
+    #[prost(message, tag = "15")]
+    UseGenerationStamp(UseGenerationStamp),
+    /// Recovery of the last block of an open file begins; the NameNode takes the lease.
+    #[prost(message, tag = "16")]
+    BeginRecovery(BlockEdit),
+}
+
+/// See [`Edit::MakeDirectory`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct MakeDirectory {
+    #[prost(string, tag = "1")]
+    pub path: String,
+    #[prost(uint64, tag = "2")]
+    pub inode_id: u64,
+    #[prost(string, tag = "3")]
+    pub owner: String,
+    #[prost(string, tag = "4")]
+    pub group: String,
+    #[prost(uint32, tag = "5")]
+    pub permission: u32,
+}
+
+/// See [`Edit::CreateFile`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct CreateFile {
+    #[prost(string, tag = "1")]
+    pub path: String,
+    #[prost(uint64, tag = "2")]
+    pub inode_id: u64,
+    #[prost(string, tag = "3")]
+    pub owner: String,
+    #[prost(string, tag = "4")]
+    pub group: String,
+    #[prost(uint32, tag = "5")]
+    pub permission: u32,
+    #[prost(uint32, tag = "6")]
+    pub replication: u32,
+    /// Bytes.
+    #[prost(uint64, tag = "7")]
+    pub block_size: u64,
+    /// The client that writes.
+    #[prost(string, tag = "8")]
+    pub holder: String,
+    /// The address it called from.
+    #[prost(string, tag = "9")]
+    pub client_machine: String,
+}
+
+/// A change to one block of an open file.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct BlockEdit {
+    #[prost(uint64, tag = "1")]
+    pub inode_id: u64,
+    #[prost(uint64, tag = "2")]
+    pub block_id: u64,
+    #[prost(uint64, tag = "3")]
+    pub generation_stamp: u64,
+    /// Bytes.
+    #[prost(uint64, tag = "4")]
+    pub length: u64,
+}
+
+/// See [`Edit::CloseFile`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct CloseFile {
+    #[prost(uint64, tag = "1")]
+    pub inode_id: u64,
+}
+
+/// See [`Edit::ReopenFile`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ReopenFile {
+    #[prost(string, tag = "1")]
+    pub path: String,
+    #[prost(string, tag = "2")]
+    pub holder: String,
+    #[prost(string, tag = "3")]
+    pub client_machine: String,
+    /// The last block, if it has room and is written on, becomes under construction again.
+    #[prost(bool, tag = "4")]
+    pub reopen_last_block: bool,
+}
+
+/// See [`Edit::Delete`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Delete {
+    #[prost(string, tag = "1")]
+    pub path: String,
+}
+
+/// See [`Edit::Rename`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Rename {
+    #[prost(string, tag = "1")]
+    pub source: String,
+    #[prost(string, tag = "2")]
+    pub destination: String,
+}
+
+/// See [`Edit::SetPermission`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SetPermission {
+    #[prost(string, tag = "1")]
+    pub path: String,
+    #[prost(uint32, tag = "2")]
+    pub permission: u32,
+}
+
+/// See [`Edit::SetOwner`]. An empty name leaves that part as it is.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SetOwner {
+    #[prost(string, tag = "1")]
+    pub path: String,
+    #[prost(string, tag = "2")]
+    pub owner: String,
+    #[prost(string, tag = "3")]
+    pub group: String,
+}
+
+/// See [`Edit::SetTimes`]. Absent leaves that time as it is.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SetTimes {
+    #[prost(string, tag = "1")]
+    pub path: String,
+    #[prost(uint64, optional, tag = "2")]
+    pub modified_ms: Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub accessed_ms: Option<u64>,
+}
+
+/// See [`Edit::SetReplication`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SetReplication {
+    #[prost(string, tag = "1")]
+    pub path: String,
+    #[prost(uint32, tag = "2")]
+    pub replication: u32,
+}
+
+/// See [`Edit::UseGenerationStamp`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct UseGenerationStamp {
+    #[prost(uint64, tag = "1")]
+    pub generation_stamp: u64,
+}

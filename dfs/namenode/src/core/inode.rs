@@ -1,0 +1,224 @@
+//! Inodes and the arena that holds them. Nothing here knows paths, permissions or blocks' contents.
+
+use super::children::Children;
+
+/// Id of the root directory; every later inode gets the next number. HDFS's value.
+pub const ROOT_INODE_ID: u64 = 16385;
+
+/// Position of an inode in the arena. Positions are reused after a deletion: never store one beyond its inode's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+/// A user or group name's number in [`super::names::Names`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NameId(pub u32);
+
+/// One file or directory.
+#[derive(Debug, Clone)]
+pub struct Inode {
+    /// Unique for the life of the cluster.
+    pub id: u64,
+    /// The directory that holds it; the root is its own parent.
+    pub parent: Slot,
+    /// Its name within the parent; empty for the root.
+    pub name: Box<str>,
+    /// Last change, milliseconds since the epoch.
+    pub modified_ms: u64,
+    /// Last read, milliseconds since the epoch (set by `setTimes` only).
+    pub accessed_ms: u64,
+    /// Owner.
+    pub owner: NameId,
+    /// Group.
+    pub group: NameId,
+    /// Mode bits, including sticky (01777).
+    pub permission: u16,
+    /// What kind of inode it is.
+    pub body: Body,
+}
+
+/// The part that differs between directory and file.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// A directory and its entries.
+    Directory(Box<Children>),
+    /// A file.
+    File(FileBody),
+}
+
+/// What only files have.
+#[derive(Debug, Clone, Default)]
+pub struct FileBody {
+    /// Wanted number of replicas per block.
+    pub replication: u16,
+    /// Bytes per block; only the last block may be shorter.
+    pub block_size: u64,
+    /// Blocks in file order, as positions in the block map.
+    pub blocks: BlockList,
+}
+
+/// A file's blocks. Most files have one, which then needs no allocation of its own.
+#[derive(Debug, Clone, Default)]
+pub enum BlockList {
+    /// An empty file.
+    #[default]
+    None,
+    /// Exactly one block.
+    One(u32),
+    /// Two or more.
+    Many(Box<Vec<u32>>),
+}
+
+impl BlockList {
+    /// The blocks in file order.
+    pub fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::None => &[],
+            Self::One(slot) => std::slice::from_ref(slot),
+            Self::Many(slots) => slots,
+        }
+    }
+
+    /// The last block.
+    pub fn last(&self) -> Option<u32> {
+        self.as_slice().last().copied()
+    }
+
+    /// Appends a block.
+    pub fn push(&mut self, slot: u32) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(slot),
+            Self::One(first) => Self::Many(Box::new(vec![first, slot])),
+            Self::Many(mut slots) => {
+                slots.push(slot);
+                Self::Many(slots)
+            }
+        };
+    }
+
+    /// Removes the last block and returns it.
+    pub fn pop(&mut self) -> Option<u32> {
+        match self {
+            Self::None => None,
+            Self::One(slot) => {
+                let slot = *slot;
+                *self = Self::None;
+                Some(slot)
+            }
+            Self::Many(slots) => {
+                let last = slots.pop();
+                if let [only] = slots[..] {
+                    *self = Self::One(only);
+                }
+                last
+            }
+        }
+    }
+}
+
+impl Inode {
+    /// Its entries, if it is a directory.
+    pub fn children(&self) -> Option<&Children> {
+        match &self.body {
+            Body::Directory(children) => Some(children),
+            Body::File(_) => None,
+        }
+    }
+
+    /// Its file part, if it is a file.
+    pub fn file(&self) -> Option<&FileBody> {
+        match &self.body {
+            Body::File(file) => Some(file),
+            Body::Directory(_) => None,
+        }
+    }
+
+    /// Its file part for change, if it is a file.
+    pub fn file_mut(&mut self) -> Option<&mut FileBody> {
+        match &mut self.body {
+            Body::File(file) => Some(file),
+            Body::Directory(_) => None,
+        }
+    }
+
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.body, Body::Directory(_))
+    }
+}
+
+/// All inodes by position, with reuse of freed positions.
+#[derive(Debug, Clone, Default)]
+pub struct Arena {
+    slots: Vec<Option<Inode>>,
+    free: Vec<u32>,
+}
+
+impl Arena {
+    /// The inode at `slot`. Panics on a freed position: such a slot must not have been kept.
+    pub fn get(&self, slot: Slot) -> &Inode {
+        self.slots[slot.0 as usize]
+            .as_ref()
+            .expect("a kept slot names a live inode")
+    }
+
+    /// The inode at `slot`, for change.
+    pub fn get_mut(&mut self, slot: Slot) -> &mut Inode {
+        self.slots[slot.0 as usize]
+            .as_mut()
+            .expect("a kept slot names a live inode")
+    }
+
+    /// Stores an inode.
+    pub fn insert(&mut self, inode: Inode) -> Slot {
+        if let Some(slot) = self.free.pop() {
+            self.slots[slot as usize] = Some(inode);
+            return Slot(slot);
+        }
+        let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 inodes");
+        self.slots.push(Some(inode));
+        Slot(slot)
+    }
+
+    /// Takes an inode out; its position is free for the next one.
+    pub fn remove(&mut self, slot: Slot) -> Inode {
+        let inode = self.slots[slot.0 as usize]
+            .take()
+            .expect("a kept slot names a live inode");
+        self.free.push(slot.0);
+        inode
+    }
+
+    /// Number of inodes.
+    pub fn count(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn block_list_keeps_order_through_all_its_forms() {
+        let mut list = BlockList::default();
+        for slot in 0..4 {
+            list.push(slot);
+            assert_eq!(list.as_slice(), (0..=slot).collect::<Vec<_>>());
+        }
+        for slot in (0..4).rev() {
+            assert_eq!(list.pop(), Some(slot));
+            assert_eq!(list.as_slice(), (0..slot).collect::<Vec<_>>());
+        }
+        assert_eq!(list.pop(), None);
+    }
+
+    #[test]
+    fn inode_stays_small() {
+        // 10 million one-block files must fit a modest heap: growth here is multiplied by every file.
+        assert!(
+            std::mem::size_of::<Option<Inode>>() <= 96,
+            "{}",
+            std::mem::size_of::<Option<Inode>>()
+        );
+    }
+}

@@ -1,0 +1,50 @@
+//! User and group names, each stored once: inodes keep a number.
+
+use std::collections::BTreeMap;
+
+use super::inode::NameId;
+
+/// The table of names. Names are never dropped: a cluster has few users.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    by_id: Vec<Box<str>>,
+    ids: BTreeMap<Box<str>, NameId>,
+}
+
+impl Names {
+    /// The number of `name`, given out at its first use.
+    pub fn intern(&mut self, name: &str) -> NameId {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        let id = NameId(u32::try_from(self.by_id.len()).expect("fewer than 2^32 users and groups"));
+        self.by_id.push(name.into());
+        self.ids.insert(name.into(), id);
+        id
+    }
+
+    /// The name behind a number.
+    pub fn get(&self, id: NameId) -> &str {
+        &self.by_id[id.0 as usize]
+    }
+
+    /// Number of names.
+    pub fn count(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// The names in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.by_id.iter().map(AsRef::as_ref)
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Names {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
+        let mut table = Self::default();
+        for name in names {
+            table.intern(name);
+        }
+        table
+    }
+}

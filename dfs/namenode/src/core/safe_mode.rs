@@ -1,0 +1,208 @@
+//! Safe mode: after a start nothing is changed until enough blocks are reported, so that a missing DataNode is not taken for lost data.
+
+use super::Core;
+use super::command::{Caller, Reply, SafeModeAction};
+use super::error::FsError;
+use super::state::State;
+
+/// Why the NameNode is in safe mode, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Mode {
+    /// Waiting for reports.
+    Startup {
+        /// Tick at which the threshold was reached.
+        reached_tick_ms: Option<u64>,
+    },
+    /// An operator said so.
+    Manual,
+    Off,
+}
+
+/// Counts reported blocks until there are enough.
+#[derive(Debug)]
+pub struct SafeMode {
+    mode: Mode,
+    /// Blocks of final length at the start.
+    total: usize,
+    /// Those of them with a good replica by now.
+    reported: usize,
+}
+
+impl SafeMode {
+    /// The mode for a NameNode that starts with this state: off if there is nothing to wait for.
+    pub fn at_start(state: &State) -> Self {
+        let total = state.blocks.iter().filter(|block| block.is_committed()).count();
+        let mode = if total == 0 {
+            Mode::Off
+        } else {
+            Mode::Startup { reached_tick_ms: None }
+        };
+        Self {
+            mode,
+            total,
+            reported: 0,
+        }
+    }
+
+    /// Whether changes are refused.
+    pub fn is_on(&self) -> bool {
+        self.mode != Mode::Off
+    }
+
+    /// Whether it is on because reports are missing.
+    pub fn is_startup(&self) -> bool {
+        matches!(self.mode, Mode::Startup { .. })
+    }
+
+    /// A block got its first good replica.
+    pub fn block_found(&mut self) {
+        self.reported += 1;
+    }
+
+    /// A block lost its last good replica.
+    pub fn block_lost(&mut self) {
+        self.reported = self.reported.saturating_sub(1);
+    }
+
+    /// A block that counted is gone.
+    pub fn block_removed(&mut self, had_replica: bool) {
+        self.total = self.total.saturating_sub(1);
+        self.reported = self.reported.saturating_sub(usize::from(had_replica));
+    }
+
+    /// A block of final length exists from now on.
+    pub fn block_added(&mut self) {
+        self.total += 1;
+    }
+
+    fn reached(&self, threshold: f64) -> bool {
+        self.reported as f64 >= (self.total as f64 * threshold).floor()
+    }
+
+    fn check(&mut self, tick_ms: u64, threshold: f64, extension_ms: u64) {
+        let Mode::Startup { reached_tick_ms } = self.mode else {
+            return;
+        };
+        if !self.reached(threshold) {
+            self.mode = Mode::Startup { reached_tick_ms: None };
+            return;
+        }
+        let since = reached_tick_ms.unwrap_or(tick_ms);
+        let done = self.reported >= self.total || tick_ms >= since + extension_ms;
+        self.mode = if done {
+            Mode::Off
+        } else {
+            Mode::Startup {
+                reached_tick_ms: Some(since),
+            }
+        };
+    }
+
+    fn describe(&self) -> String {
+        match self.mode {
+            Mode::Startup { .. } => format!(
+                "The reported blocks {} of {} have not reached the threshold or the DataNodes are still reporting. \
+                 Safe mode will be turned off automatically once they have.",
+                self.reported, self.total
+            ),
+            Mode::Manual => {
+                "It was turned on manually. Use \"hdfs dfsadmin -safemode leave\" to turn safe mode off.".to_owned()
+            }
+            Mode::Off => String::new(),
+        }
+    }
+}
+
+impl Core {
+    /// Refuses a change in safe mode; `what` begins the message.
+    pub(crate) fn check_writable(&self, what: impl FnOnce() -> String) -> Result<(), FsError> {
+        if !self.safe_mode.is_on() {
+            return Ok(());
+        }
+        let text = format!("{}. Name node is in safe mode. {}", what(), self.safe_mode.describe());
+        // At start-up the client should simply try again; an operator's safe mode has no end in sight.
+        Err(if self.safe_mode.is_startup() {
+            FsError::Retriable(text)
+        } else {
+            FsError::SafeMode(text)
+        })
+    }
+
+    /// Leaves safe mode when enough is reported.
+    pub(crate) fn check_safe_mode(&mut self) {
+        let was_on = self.safe_mode.is_on();
+        self.safe_mode.check(
+            self.now.tick_ms,
+            self.settings.safe_mode_threshold,
+            self.settings.safe_mode_extension_ms,
+        );
+        if was_on && !self.safe_mode.is_on() {
+            self.queue_all_blocks();
+        }
+    }
+
+    /// Asks for or changes safe mode; the answer is whether it is on.
+    pub(crate) fn set_safe_mode(&mut self, caller: &Caller, action: SafeModeAction) -> Result<Reply, FsError> {
+        match action {
+            SafeModeAction::Get => {}
+            SafeModeAction::Enter => {
+                self.check_superuser(caller)?;
+                self.safe_mode.mode = Mode::Manual;
+            }
+            SafeModeAction::Leave => {
+                self.check_superuser(caller)?;
+                let was_on = self.safe_mode.is_on();
+                self.safe_mode.mode = Mode::Off;
+                if was_on {
+                    self.queue_all_blocks();
+                }
+            }
+        }
+        Ok(Reply::Bool(self.safe_mode.is_on()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(total: usize) -> SafeMode {
+        SafeMode {
+            mode: Mode::Startup { reached_tick_ms: None },
+            total,
+            reported: 0,
+        }
+    }
+
+    #[test]
+    fn ends_at_once_when_everything_is_reported_and_late_when_something_is_missing() {
+        let mut mode = waiting(2000);
+        mode.reported = 1997;
+        mode.check(0, 0.999, 3000);
+        assert!(mode.is_on());
+        mode.block_found();
+        mode.check(10, 0.999, 3000);
+        mode.check(3009, 0.999, 3000);
+        assert!(mode.is_on(), "the extension has not passed");
+        mode.check(3010, 0.999, 3000);
+        assert!(!mode.is_on());
+
+        let mut mode = waiting(2);
+        mode.reported = 2;
+        mode.check(0, 0.999, 3000);
+        assert!(!mode.is_on());
+    }
+
+    #[test]
+    fn a_loss_below_the_threshold_starts_the_extension_anew() {
+        let mut mode = waiting(1000);
+        mode.reported = 999;
+        mode.check(0, 0.999, 3000);
+        mode.block_lost();
+        mode.check(1, 0.999, 3000);
+        mode.block_found();
+        mode.check(2999, 0.999, 3000);
+        mode.check(3001, 0.999, 3000);
+        assert!(mode.is_on());
+    }
+}

@@ -1,0 +1,199 @@
+//! Between the link's messages and the core's values. The one check of what DataNodes send.
+
+use std::net::IpAddr;
+
+use quarry_dfs_wire::block::{Block, BlockId, GenerationStamp};
+use quarry_dfs_wire::proto::dfs_v1::{self as proto, from_data_node, to_data_node};
+use tonic::Status;
+
+use crate::core::command::{
+    DataNodeMessage, Location, Order, Registration, ReplicaChange, ReplicaState, ReportedReplica, StorageReport,
+};
+use crate::core::datanodes::{DEFAULT_RACK, DataNodeDescriptor};
+
+/// Longest name that a DataNode may use for itself, its volumes or its rack.
+const MAX_NAME: usize = 255;
+/// Most volumes of one DataNode.
+const MAX_STORAGES: usize = 1024;
+
+fn bad(problem: String) -> Status {
+    Status::invalid_argument(problem)
+}
+
+fn name(what: &str, text: String) -> Result<String, Status> {
+    if text.is_empty() || text.len() > MAX_NAME || text.chars().any(char::is_control) {
+        return Err(bad(format!("{what}: expected 1 to {MAX_NAME} printable bytes")));
+    }
+    Ok(text)
+}
+
+fn port(what: &str, number: u32) -> Result<u16, Status> {
+    u16::try_from(number).map_err(|_| bad(format!("{what}: {number} is no port")))
+}
+
+/// Checks an introduction.
+pub(super) fn registration(register: proto::Register) -> Result<Registration, Status> {
+    let ip: IpAddr = register
+        .ip
+        .parse()
+        .map_err(|_| bad(format!("ip: {:?} is no IP address", register.ip)))?;
+    let rack = register.network_location.trim_end_matches('/');
+    let rack = if rack.is_empty() { DEFAULT_RACK } else { rack };
+    if !rack.starts_with('/') || rack.len() > MAX_NAME {
+        return Err(bad(format!(
+            "network_location: {rack:?}: expected a path such as /rack1"
+        )));
+    }
+    let descriptor = DataNodeDescriptor {
+        uuid: name("datanode_uuid", register.datanode_uuid)?,
+        ip: ip.to_string(),
+        hostname: name("hostname", register.hostname)?,
+        xfer_port: port("xfer_port", register.xfer_port)?,
+        ipc_port: port("ipc_port", register.ipc_port)?,
+        rack: rack.to_owned(),
+    };
+    Ok(Registration {
+        descriptor,
+        storages: storages(register.storages)?,
+    })
+}
+
+fn storages(storages: Vec<proto::Storage>) -> Result<Vec<StorageReport>, Status> {
+    if storages.len() > MAX_STORAGES {
+        return Err(bad(format!(
+            "{} storages: expected at most {MAX_STORAGES}",
+            storages.len()
+        )));
+    }
+    let report = |storage: proto::Storage| {
+        Ok(StorageReport {
+            storage_id: name("storage_id", storage.storage_id)?,
+            // Sums over a cluster must not overflow: no volume has more than 2^48 bytes.
+            capacity: storage.capacity.min(1 << 48),
+            dfs_used: storage.dfs_used.min(1 << 48),
+            remaining: storage.remaining.min(1 << 48),
+            failed: storage.failed,
+        })
+    };
+    storages.into_iter().map(report).collect()
+}
+
+fn replica(replica: proto::Replica) -> Result<ReportedReplica, Status> {
+    if replica.length > i64::MAX as u64 {
+        return Err(bad(format!(
+            "block {}: length {} is not below 2^63",
+            replica.block_id, replica.length
+        )));
+    }
+    let state = match replica.state() {
+        proto::ReplicaState::Finalized => ReplicaState::Finalized,
+        proto::ReplicaState::Rbw => ReplicaState::Rbw,
+        proto::ReplicaState::Rwr => ReplicaState::Rwr,
+        proto::ReplicaState::Unspecified => {
+            return Err(bad(format!("block {}: its state is not known", replica.block_id)));
+        }
+    };
+    let block = Block {
+        id: BlockId(replica.block_id),
+        generation_stamp: GenerationStamp(replica.generation_stamp),
+        length: replica.length,
+    };
+    Ok(ReportedReplica { block, state })
+}
+
+fn change(event: proto::ReplicaEvent) -> Result<(String, ReplicaChange, ReportedReplica), Status> {
+    let change = match event.change() {
+        proto::ReplicaChange::Receiving => ReplicaChange::Receiving,
+        proto::ReplicaChange::Received => ReplicaChange::Received,
+        proto::ReplicaChange::Deleted => ReplicaChange::Deleted,
+        proto::ReplicaChange::Corrupt => ReplicaChange::Corrupt,
+        proto::ReplicaChange::Unspecified => return Err(bad("a replica event of unknown kind".to_owned())),
+    };
+    let mut about = event
+        .replica
+        .ok_or_else(|| bad("a replica event without replica".to_owned()))?;
+    if about.state() == proto::ReplicaState::Unspecified {
+        // The kind of change says all that matters.
+        about.set_state(proto::ReplicaState::Finalized);
+    }
+    Ok((event.storage_id, change, replica(about)?))
+}
+
+/// Checks a message after the introduction; with the sequence number to acknowledge, if it has one.
+pub(super) fn message(message: from_data_node::Message) -> Result<(DataNodeMessage, Option<u64>), Status> {
+    Ok(match message {
+        from_data_node::Message::Register(_) => return Err(bad("Register came a second time".to_owned())),
+        from_data_node::Message::Heartbeat(heartbeat) => {
+            let active_transfers = heartbeat.active_transfers.min(1 << 20);
+            (
+                DataNodeMessage::Heartbeat {
+                    storages: storages(heartbeat.storages)?,
+                    active_transfers,
+                },
+                None,
+            )
+        }
+        from_data_node::Message::BlockReport(report) => {
+            let changes: Result<_, _> = report.events.into_iter().map(change).collect();
+            (DataNodeMessage::Changes(changes?), Some(report.sequence))
+        }
+        from_data_node::Message::FullBlockReport(report) => {
+            let replicas: Result<_, _> = report.replicas.into_iter().map(replica).collect();
+            let (storage_id, last_part) = (report.storage_id, report.last_part);
+            (
+                DataNodeMessage::FullReport {
+                    storage_id,
+                    replicas: replicas?,
+                    last_part,
+                },
+                Some(report.sequence),
+            )
+        }
+        from_data_node::Message::RecoveryResult(result) => {
+            let recovered = DataNodeMessage::Recovered {
+                block: BlockId(result.block_id),
+                generation_stamp: GenerationStamp(result.new_generation_stamp),
+                length: result.length,
+                holders: result.datanode_uuids,
+                error: result.error,
+            };
+            (recovered, None)
+        }
+    })
+}
+
+fn target(location: Location) -> proto::Target {
+    let node = location.node;
+    proto::Target {
+        datanode_uuid: node.uuid.clone(),
+        ip: node.ip.clone(),
+        hostname: node.hostname.clone(),
+        xfer_port: node.xfer_port.into(),
+        ipc_port: node.ipc_port.into(),
+        storage_id: location.storage_id.to_string(),
+    }
+}
+
+/// An order on the wire. `Close` is no message: the session itself acts on it.
+pub(super) fn order(order: Order) -> to_data_node::Message {
+    match order {
+        Order::Replicate { block, targets } => to_data_node::Message::ReplicateBlock(proto::ReplicateBlock {
+            block: Some(block.into()),
+            targets: targets.into_iter().map(target).collect(),
+        }),
+        Order::Delete { blocks } => to_data_node::Message::DeleteReplicas(proto::DeleteReplicas {
+            blocks: blocks.into_iter().map(Into::into).collect(),
+        }),
+        Order::Recover {
+            block,
+            new_generation_stamp,
+            holders,
+        } => to_data_node::Message::RecoverBlock(proto::RecoverBlock {
+            block: Some(block.into()),
+            new_generation_stamp: new_generation_stamp.0,
+            holders: holders.into_iter().map(target).collect(),
+        }),
+        Order::SendFullReport => to_data_node::Message::SendFullBlockReport(proto::SendFullBlockReport {}),
+        Order::Close { reason } => to_data_node::Message::Refused(proto::Refused { reason }),
+    }
+}

@@ -1,0 +1,171 @@
+//! Methods that look.
+
+use quarry_dfs_wire::proto::hadoop::hdfs as proto;
+
+use super::{Answer, Call, convert, path, unexpected};
+use crate::core::command::{ContentSummary, Operation, Reply};
+
+/// "No quota" on the wire: -1 as an unsigned number.
+const NO_QUOTA: u64 = u64::MAX;
+
+async fn status(call: &Call<'_>, src: &str, need_locations: bool) -> Answer<Option<proto::HdfsFileStatusProto>> {
+    match call
+        .run(Operation::GetFileInfo {
+            path: path(src)?,
+            need_locations,
+        })
+        .await?
+    {
+        Reply::Status(status) => Ok(status.map(|status| convert::file_status(call.pool(), *status))),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(super) async fn get_file_info(
+    call: &Call<'_>,
+    request: proto::GetFileInfoRequestProto,
+) -> Answer<proto::GetFileInfoResponseProto> {
+    Ok(proto::GetFileInfoResponseProto {
+        fs: status(call, &request.src, false).await?,
+    })
+}
+
+/// There are no symbolic links, so the link itself is the file.
+pub(super) async fn get_file_link_info(
+    call: &Call<'_>,
+    request: proto::GetFileLinkInfoRequestProto,
+) -> Answer<proto::GetFileLinkInfoResponseProto> {
+    Ok(proto::GetFileLinkInfoResponseProto {
+        fs: status(call, &request.src, false).await?,
+    })
+}
+
+pub(super) async fn get_located_file_info(
+    call: &Call<'_>,
+    request: proto::GetLocatedFileInfoRequestProto,
+) -> Answer<proto::GetLocatedFileInfoResponseProto> {
+    Ok(proto::GetLocatedFileInfoResponseProto {
+        fs: status(call, request.src(), true).await?,
+    })
+}
+
+pub(super) async fn get_listing(
+    call: &Call<'_>,
+    request: proto::GetListingRequestProto,
+) -> Answer<proto::GetListingResponseProto> {
+    let operation = Operation::GetListing {
+        path: path(&request.src)?,
+        start_after: String::from_utf8_lossy(&request.start_after).into_owned(),
+        need_locations: request.need_location,
+    };
+    let listing = match call.run(operation).await? {
+        Reply::Listing(listing) => listing,
+        other => return Err(unexpected(&other)),
+    };
+    let dir_list = listing.map(|(entries, remaining_entries)| proto::DirectoryListingProto {
+        partial_listing: entries
+            .into_iter()
+            .map(|entry| convert::file_status(call.pool(), entry))
+            .collect(),
+        remaining_entries,
+    });
+    Ok(proto::GetListingResponseProto { dir_list })
+}
+
+pub(super) async fn get_block_locations(
+    call: &Call<'_>,
+    request: proto::GetBlockLocationsRequestProto,
+) -> Answer<proto::GetBlockLocationsResponseProto> {
+    let operation = Operation::GetBlockLocations {
+        path: path(&request.src)?,
+        offset: request.offset,
+        length: request.length,
+    };
+    match call.run(operation).await? {
+        Reply::Blocks(blocks) => {
+            let locations = Some(convert::located_blocks(call.pool(), *blocks));
+            Ok(proto::GetBlockLocationsResponseProto { locations })
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+async fn summary(call: &Call<'_>, text: &str) -> Answer<ContentSummary> {
+    match call.run(Operation::GetContentSummary { path: path(text)? }).await? {
+        Reply::Summary(summary) => Ok(summary),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(super) async fn get_content_summary(
+    call: &Call<'_>,
+    request: proto::GetContentSummaryRequestProto,
+) -> Answer<proto::GetContentSummaryResponseProto> {
+    let summary = summary(call, &request.path).await?;
+    let summary = proto::ContentSummaryProto {
+        length: summary.length,
+        file_count: summary.files,
+        directory_count: summary.directories,
+        quota: NO_QUOTA,
+        space_consumed: summary.space_consumed,
+        space_quota: NO_QUOTA,
+        ..proto::ContentSummaryProto::default()
+    };
+    Ok(proto::GetContentSummaryResponseProto { summary })
+}
+
+pub(super) async fn get_quota_usage(
+    call: &Call<'_>,
+    request: proto::GetQuotaUsageRequestProto,
+) -> Answer<proto::GetQuotaUsageResponseProto> {
+    let summary = summary(call, &request.path).await?;
+    let usage = proto::QuotaUsageProto {
+        file_and_directory_count: summary.files + summary.directories,
+        quota: NO_QUOTA,
+        space_consumed: summary.space_consumed,
+        space_quota: NO_QUOTA,
+        type_quota_infos: None,
+    };
+    Ok(proto::GetQuotaUsageResponseProto { usage })
+}
+
+pub(super) async fn get_preferred_block_size(
+    call: &Call<'_>,
+    request: proto::GetPreferredBlockSizeRequestProto,
+) -> Answer<proto::GetPreferredBlockSizeResponseProto> {
+    match call
+        .run(Operation::GetPreferredBlockSize {
+            path: path(&request.filename)?,
+        })
+        .await?
+    {
+        Reply::Number(bsize) => Ok(proto::GetPreferredBlockSizeResponseProto { bsize }),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(super) async fn is_file_closed(
+    call: &Call<'_>,
+    request: proto::IsFileClosedRequestProto,
+) -> Answer<proto::IsFileClosedResponseProto> {
+    let result = call
+        .run_bool(Operation::IsFileClosed {
+            path: path(&request.src)?,
+        })
+        .await?;
+    Ok(proto::IsFileClosedResponseProto { result })
+}
+
+pub(super) async fn check_access(
+    call: &Call<'_>,
+    request: proto::CheckAccessRequestProto,
+) -> Answer<proto::CheckAccessResponseProto> {
+    // The wire's numbers of the eight combinations are the mode bits themselves.
+    let mode = (request.mode & 7) as u8;
+    call.run(Operation::CheckAccess {
+        path: path(&request.path)?,
+        mode,
+    })
+    .await?;
+    Ok(proto::CheckAccessResponseProto {})
+}

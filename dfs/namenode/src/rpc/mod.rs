@@ -1,0 +1,171 @@
+//! HDFS's ClientProtocol: decode, hand to the core, encode. A method that is not in the table below does not exist here yet, and its
+//! caller hears so by HDFS's exception for that.
+
+mod cluster;
+mod convert;
+mod exception;
+mod looking;
+mod tree;
+mod writing;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use prost::Message;
+use quarry_dfs_wire::path::DfsPath;
+use quarry_dfs_wire::rpc::{CLIENT_PROTOCOL, NAMENODE_PROTOCOL, decode};
+use quarry_dfs_wire::rpc::{CallContext, RpcException, RpcService};
+
+use crate::config::NameNodeConfig;
+use crate::core::command::{Caller, Operation, Reply};
+use crate::core::retry_cache::CallKey;
+use crate::driver::CoreHandle;
+use crate::log::directory::Identity;
+
+/// Result of a method.
+type Answer<T> = Result<T, RpcException>;
+
+/// The service behind the RPC port.
+#[derive(Debug)]
+pub(crate) struct ClientService {
+    core: CoreHandle,
+    config: Arc<NameNodeConfig>,
+    identity: Identity,
+}
+
+/// One call on its way.
+struct Call<'a> {
+    service: &'a ClientService,
+    context: &'a CallContext,
+}
+
+impl ClientService {
+    pub(crate) fn new(core: CoreHandle, config: Arc<NameNodeConfig>, identity: Identity) -> Self {
+        Self { core, config, identity }
+    }
+}
+
+impl Call<'_> {
+    fn caller(&self) -> Caller {
+        let context = self.context;
+        let identified = context.client_id != [0; 16] && context.call_id >= 0;
+        Caller {
+            user: context.user.clone(),
+            address: context.peer.ip().to_canonical(),
+            call: identified.then_some(CallKey {
+                client_id: context.client_id,
+                call_id: context.call_id,
+            }),
+        }
+    }
+
+    /// Has the core execute an operation.
+    async fn run(&self, operation: Operation) -> Answer<Reply> {
+        tracing::debug!(user = self.context.user, peer = %self.context.peer, method = self.context.method, "call");
+        self.service
+            .core
+            .call(self.caller(), operation)
+            .await
+            .map_err(exception::of)
+    }
+
+    /// As [`Self::run`], for operations that answer yes or no.
+    async fn run_bool(&self, operation: Operation) -> Answer<bool> {
+        match self.run(operation).await? {
+            Reply::Bool(value) => Ok(value),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn pool(&self) -> &str {
+        &self.service.identity.block_pool_id
+    }
+}
+
+/// The core answered something else than the operation has: a defect, told rather than hidden.
+fn unexpected(reply: &Reply) -> RpcException {
+    tracing::error!(?reply, "the core's answer does not fit the call");
+    RpcException::io("internal error: the answer does not fit the call")
+}
+
+/// The normal form of a path, or HDFS's refusal of it.
+fn path(text: &str) -> Answer<String> {
+    Ok(DfsPath::parse(text)?.as_str().to_owned())
+}
+
+fn encode(response: &impl Message) -> Bytes {
+    response.encode_to_vec().into()
+}
+
+macro_rules! methods {
+    ($call:ident, $request:ident, $($name:literal => $method:path,)+) => {
+        match $call.context.method.as_str() {
+            $($name => {
+                let request = decode($call.context, $request)?;
+                Ok(encode(&$method(&$call, request).await?))
+            })+
+            unknown => Err(RpcException::no_such_method(unknown, &$call.context.protocol)),
+        }
+    };
+}
+
+#[async_trait]
+impl RpcService for ClientService {
+    fn protocols(&self) -> &[&'static str] {
+        &[CLIENT_PROTOCOL, NAMENODE_PROTOCOL]
+    }
+
+    async fn call(&self, context: CallContext, request: Bytes) -> Answer<Bytes> {
+        let call = Call {
+            service: self,
+            context: &context,
+        };
+        if context.protocol == NAMENODE_PROTOCOL {
+            return methods!(call, request, "versionRequest" => cluster::version_request,);
+        }
+        methods!(call, request,
+            "getFileInfo" => looking::get_file_info,
+            "getFileLinkInfo" => looking::get_file_link_info,
+            "getLocatedFileInfo" => looking::get_located_file_info,
+            "getListing" => looking::get_listing,
+            "getBlockLocations" => looking::get_block_locations,
+            "getContentSummary" => looking::get_content_summary,
+            "getQuotaUsage" => looking::get_quota_usage,
+            "getPreferredBlockSize" => looking::get_preferred_block_size,
+            "isFileClosed" => looking::is_file_closed,
+            "checkAccess" => looking::check_access,
+            "mkdirs" => tree::mkdirs,
+            "delete" => tree::delete,
+            "rename" => tree::rename,
+            "rename2" => tree::rename2,
+            "setPermission" => tree::set_permission,
+            "setOwner" => tree::set_owner,
+            "setTimes" => tree::set_times,
+            "setReplication" => tree::set_replication,
+            "concat" => tree::concat,
+            "create" => writing::create,
+            "append" => writing::append,
+            "addBlock" => writing::add_block,
+            "abandonBlock" => writing::abandon_block,
+            "complete" => writing::complete,
+            "fsync" => writing::fsync,
+            "truncate" => writing::truncate,
+            "renewLease" => writing::renew_lease,
+            "recoverLease" => writing::recover_lease,
+            "updateBlockForPipeline" => writing::update_block_for_pipeline,
+            "updatePipeline" => writing::update_pipeline,
+            "getAdditionalDatanode" => writing::get_additional_datanode,
+            "reportBadBlocks" => writing::report_bad_blocks,
+            "getServerDefaults" => cluster::get_server_defaults,
+            "getFsStats" => cluster::get_fs_stats,
+            "getDatanodeReport" => cluster::get_datanode_report,
+            "getDatanodeStorageReport" => cluster::get_datanode_storage_report,
+            "setSafeMode" => cluster::set_safe_mode,
+            "msync" => cluster::msync,
+            "getHAServiceState" => cluster::get_ha_service_state,
+            "listEncryptionZones" => cluster::list_encryption_zones,
+            "getDataEncryptionKey" => cluster::get_data_encryption_key,
+        )
+    }
+}
