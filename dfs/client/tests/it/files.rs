@@ -170,9 +170,26 @@ async fn checksums_are_made_by_the_datanodes_and_tell_files_apart() {
     assert_eq!(a, b);
     assert_ne!(a, c);
     assert_eq!(a.algorithm(), format!("MD5-of-{}MD5-of-512CRC32C", block / 512));
-    put(&client, "/small", payload(1, 10), 1).await;
-    assert_eq!(
-        client.checksum("/small").await.unwrap().algorithm(),
-        "MD5-of-0MD5-of-512CRC32C"
-    );
+    // What Apache HDFS 3.5 answered for the same bytes and block size.
+    for (size, apache) in [
+        (
+            0,
+            "MD5-of-0MD5-of-0CRC32 00000000000000000000000070bc8f4b72a86921468bf8e8441dce51",
+        ),
+        (
+            513,
+            "MD5-of-0MD5-of-512CRC32C 000002000000000000000000d2afda730a8efc50a507bd6134c42c63",
+        ),
+        (
+            block + 1,
+            "MD5-of-2048MD5-of-512CRC32C 0000020000000000000008000bf06266e77b0fc74465da27ed166ea8",
+        ),
+        (
+            5 * block + 123,
+            "MD5-of-2048MD5-of-512CRC32C 0000020000000000000008002d42a5f98c70083b6a5432fae7c58da5",
+        ),
+    ] {
+        put(&client, "/same", payload(size as u64, size), 2).await;
+        assert_eq!(client.checksum("/same").await.unwrap().to_string(), apache);
+    }
 }
