@@ -1,0 +1,227 @@
+//! Attempts that run on workers, by `datafusion-distributed`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::Session;
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::execution::context::{QueryPlanner, SessionState};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
+use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionConfig;
+use datafusion_distributed::{
+    CompressionType, DistributedExec, DistributedExt, DistributedMetricsFormat, NetworkBoundaryExt,
+    SessionStateBuilderExt, display_plan_ascii, rewrite_distributed_plan_with_metrics,
+};
+use quarry_engine::channels::Channels;
+use quarry_engine::codec::EngineCodec;
+use quarry_engine::figures::{QueryFigures, StageFigures};
+use quarry_engine::id::QueryId;
+use quarry_engine::session::{QuarryOptions, pack_execution_options};
+use tokio::runtime::Handle;
+
+use super::Attempt;
+use super::engine::Compression;
+use super::explain::{figures_text, stages_text};
+use super::handlers::Slots;
+use super::pump::{Progress, executed_already, pump};
+use super::record::{Record, RecordingChannels};
+use crate::members::WorkerInfo;
+use crate::registration::Membership;
+
+/// How long `explain_analyze` and `figures` wait for tasks that still owe their metrics.
+const METRICS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What distributing a plan needs besides the plan.
+pub(super) struct Distribution {
+    pub(super) workers: Vec<WorkerInfo>,
+    pub(super) one_task_below: u64,
+    pub(super) compression: Compression,
+    pub(super) buffer_bytes: u64,
+    pub(super) channels: Channels,
+    pub(super) cpu: Handle,
+    pub(super) membership: Membership,
+}
+
+/// A plan whose stages run on workers.
+pub(super) struct DistributedAttempt {
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    slots: Slots,
+    record: Arc<Record>,
+    cpu: Handle,
+    membership: Membership,
+    progress: Arc<Progress>,
+}
+
+impl Distribution {
+    /// Cuts `plan` into stages; `None` if it turns out to be one stage.
+    pub(super) async fn distribute(
+        self,
+        state: &SessionState,
+        query: QueryId,
+        plan: Arc<dyn ExecutionPlan>,
+    ) -> Result<Option<DistributedAttempt>> {
+        let slots = Slots::new(self.workers.clone(), self.one_task_below);
+        let record = Record::new(self.workers.clone());
+        let config = self.config(state, query, &slots, &record)?;
+        let state = SessionStateBuilder::new_from_existing(state.clone())
+            .with_config(config)
+            .with_query_planner(Arc::new(Planned(plan)))
+            .with_distributed_planner()
+            .build();
+        let nothing = LogicalPlan::EmptyRelation(EmptyRelation {
+            produce_one_row: false,
+            schema: Arc::new(DFSchema::empty()),
+        });
+        let plan = state.query_planner().create_physical_plan(&nothing, &state).await?;
+        Ok(plan.is::<DistributedExec>().then(|| DistributedAttempt {
+            plan,
+            context: state.task_ctx(),
+            slots,
+            record,
+            cpu: self.cpu,
+            membership: self.membership,
+            progress: Arc::default(),
+        }))
+    }
+
+    fn config(
+        &self,
+        state: &SessionState,
+        query: QueryId,
+        slots: &Slots,
+        record: &Arc<Record>,
+    ) -> Result<SessionConfig> {
+        let mut travels = QuarryOptions::default();
+        travels.execution = pack_execution_options(state.config().options());
+        travels.query = query.to_string();
+        let channels = RecordingChannels {
+            channels: self.channels.clone(),
+            record: Arc::clone(record),
+        };
+        state
+            .config()
+            .clone()
+            .with_distributed_worker_resolver(slots.clone())
+            .with_distributed_channel_resolver(channels)
+            .with_distributed_desired_task_count_handler(slots.clone())
+            .with_distributed_scale_up_leaf_node_handler(slots.clone())
+            .with_distributed_route_tasks_handler(slots.clone())
+            .with_distributed_user_codec(EngineCodec)
+            .with_distributed_option_extension(travels)
+            // It would give the children of a union a share of the tasks each, by a mapping nobody can ask for: splits would be
+            // read on other workers than those they were placed with.
+            .with_distributed_children_isolator_unions(false)?
+            .with_distributed_worker_connection_buffer_budget_bytes(
+                usize::try_from(self.buffer_bytes).unwrap_or(usize::MAX),
+            )?
+            .with_distributed_compression(match self.compression {
+                Compression::None => None,
+                Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
+                Compression::Zstd => Some(CompressionType::ZSTD),
+            })
+    }
+}
+
+/// A planner that has planned already: the execution crate's planner takes what the one below it returns.
+#[derive(Debug)]
+struct Planned(Arc<dyn ExecutionPlan>);
+
+#[async_trait]
+impl QueryPlanner for Planned {
+    async fn create_physical_plan(&self, _: &LogicalPlan, _: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::clone(&self.0))
+    }
+}
+
+impl DistributedAttempt {
+    /// Where the stages will run, lowest first.
+    fn planned_stages(&self) -> Vec<StageFigures> {
+        let mut stages = Vec::new();
+        // The visitor never fails: it only looks.
+        let _ = self.plan.apply(|node| {
+            if let Some(boundary) = node.as_network_boundary() {
+                let stage = boundary.input_stage();
+                let head = stage.local_plan();
+                let workers = head
+                    .map(|plan| self.slots.of_stage(plan, stage.task_count()))
+                    .unwrap_or_default();
+                let workers = workers.into_iter().map(|worker| worker.address.clone()).collect();
+                stages.push(StageFigures {
+                    stage: stage.num() as u64,
+                    workers,
+                });
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        stages.sort_by_key(|stage| stage.stage);
+        stages
+    }
+
+    async fn plan_with_metrics(&self) -> Option<String> {
+        if !self.progress.has_started() {
+            return None;
+        }
+        let rewritten =
+            rewrite_distributed_plan_with_metrics(Arc::clone(&self.plan), DistributedMetricsFormat::Aggregated);
+        let rewritten = tokio::time::timeout(METRICS_TIMEOUT, rewritten).await.ok()?.ok()?;
+        Some(display_plan_ascii(rewritten.as_ref(), true))
+    }
+}
+
+#[async_trait]
+impl Attempt for DistributedAttempt {
+    fn schema(&self) -> SchemaRef {
+        self.plan.schema()
+    }
+
+    fn execute(&self) -> Result<SendableRecordBatchStream> {
+        if !self.progress.start() {
+            return Err(executed_already());
+        }
+        let (plan, context) = (Arc::clone(&self.plan), Arc::clone(&self.context));
+        let start = move || plan.execute(0, context);
+        Ok(pump(
+            &self.cpu,
+            &self.plan.schema(),
+            &self.progress,
+            &self.membership,
+            start,
+        ))
+    }
+
+    fn explain(&self) -> String {
+        let plan = display_plan_ascii(self.plan.as_ref(), false);
+        format!("{plan}\n{}", stages_text(&self.planned_stages()))
+    }
+
+    async fn explain_analyze(&self) -> String {
+        let figures = self.figures().await;
+        let plan = match self.plan_with_metrics().await {
+            Some(plan) => plan,
+            None => format!(
+                "{}\n(metrics of some tasks did not arrive)\n",
+                display_plan_ascii(self.plan.as_ref(), false)
+            ),
+        };
+        format!("{plan}\n{}{}", stages_text(&figures.stages), figures_text(&figures))
+    }
+
+    async fn figures(&self) -> QueryFigures {
+        let waited = self.record.wait(METRICS_TIMEOUT).await;
+        let recorded = self.record.figures();
+        QueryFigures {
+            elapsed: self.progress.elapsed(),
+            rows: self.progress.rows(),
+            scans: recorded.scans,
+            stages: recorded.stages,
+            complete: waited && recorded.complete,
+        }
+    }
+}

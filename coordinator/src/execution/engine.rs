@@ -1,0 +1,255 @@
+//! The query engine of a cluster: decides for each attempt whether workers run it or the coordinator.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytesize::ByteSize;
+use datafusion::catalog::CatalogProviderList;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::SessionState;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use quarry_engine::channels::{ChannelTimeouts, Channels};
+use quarry_engine::cpu::CpuRuntime;
+use quarry_engine::files::FileSystems;
+use quarry_engine::formats::Tables;
+use quarry_engine::formats::reading::count_bytes;
+use quarry_engine::id::QueryId;
+use quarry_engine::panic_guard::GuardPanics;
+use quarry_engine::session::{MIN_PARTITIONS, RuntimeOptions, runtime_env, session_config};
+use serde::{Deserialize, Serialize};
+
+use super::distributed::Distribution;
+use super::local::LocalAttempt;
+use super::{Attempt, QueryEngine};
+use crate::members::Patience;
+use crate::planning::shape::{fits_the_wire, plan_bytes, subqueries_allow_distribution};
+use crate::registration::Membership;
+
+/// Compression of batches between workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// As they are: right inside a machine and on networks of 10 Gbit/s or more.
+    None,
+    /// LZ4: for networks of about 1 Gbit/s.
+    Lz4,
+    /// Zstandard: for slower networks.
+    Zstd,
+}
+
+/// How queries are run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExecutionConfig {
+    /// Partitions of one task, at least 2: the cores of *one worker*. Absent: the cores of this machine.
+    pub partitions: Option<usize>,
+    /// Threads for the part of queries that runs on the coordinator. Absent: the cores of this machine.
+    pub threads: Option<usize>,
+    /// Memory that the operators on the coordinator may reserve together.
+    pub memory_limit: ByteSize,
+    /// Directory for what operators on the coordinator spill.
+    pub spill_dir: PathBuf,
+    /// Most that may be spilled at a time.
+    pub spill_limit: ByteSize,
+    /// A query that reads less than this runs on the coordinator alone.
+    pub local_below: ByteSize,
+    /// A scan that reads less than this is one task.
+    pub one_task_below: ByteSize,
+    /// Compression of batches between workers.
+    pub compression: Compression,
+    /// Batches that may wait in memory per connection of an exchange.
+    pub exchange_buffer: ByteSize,
+}
+
+impl Default for ExecutionConfig {
+    fn default() -> Self {
+        Self {
+            partitions: None,
+            threads: None,
+            memory_limit: ByteSize::gib(2),
+            spill_dir: std::env::temp_dir().join("quarry-coordinator-spill"),
+            spill_limit: ByteSize::gib(20),
+            local_below: ByteSize::mib(1),
+            one_task_below: ByteSize::kib(512),
+            compression: Compression::None,
+            exchange_buffer: ByteSize::mib(32),
+        }
+    }
+}
+
+/// Runs queries: the engine, what it needs, and the workers it knows. Clones share it.
+#[derive(Clone)]
+pub struct Execution {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: ExecutionConfig,
+    partitions: usize,
+    cpu: CpuRuntime,
+    runtime: Arc<RuntimeEnv>,
+    tables: Arc<Tables>,
+    channels: Channels,
+    membership: Membership,
+}
+
+impl Execution {
+    /// Starts the threads and takes the memory and spill limits. Call it on the runtime that is to drive the connections to workers.
+    ///
+    /// # Errors
+    /// If threads or the spill directory cannot be made.
+    pub fn start(config: ExecutionConfig, files: Arc<FileSystems>) -> Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let cpu = CpuRuntime::start("quarry-head", config.threads.unwrap_or(cores))?;
+        let options = RuntimeOptions {
+            memory_limit: config.memory_limit.as_u64(),
+            spill_dir: config.spill_dir.clone(),
+            spill_limit: config.spill_limit.as_u64(),
+        };
+        let shared = Shared {
+            partitions: config.partitions.unwrap_or(cores),
+            cpu,
+            runtime: runtime_env(&options, &files)?,
+            tables: Arc::new(Tables::new(files)),
+            channels: Channels::new(ChannelTimeouts::default()),
+            membership: Membership::new(Patience::default()),
+            config,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> Arc<dyn QueryEngine> {
+        Arc::new(self.clone())
+    }
+
+    /// The tables that are open.
+    #[must_use]
+    pub fn tables(&self) -> &Arc<Tables> {
+        &self.shared.tables
+    }
+
+    /// The workers; its [`service`](Membership::service) is to be mounted in the coordinator's server.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        &self.shared.membership
+    }
+
+    /// Memory, spill and object stores of the queries on this coordinator.
+    #[must_use]
+    pub fn runtime(&self) -> &Arc<RuntimeEnv> {
+        &self.shared.runtime
+    }
+
+    /// A session over `catalogs` with the options that this engine's plans assume.
+    #[must_use]
+    pub fn session_state(&self, catalogs: Arc<dyn CatalogProviderList>) -> SessionState {
+        let config = session_config(self.shared.partitions).with_create_default_catalog_and_schema(false);
+        SessionStateBuilder::new()
+            .with_default_features()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(&self.shared.runtime))
+            .with_catalog_list(catalogs)
+            .with_physical_optimizer_rule(Arc::new(GuardPanics))
+            .build()
+    }
+
+    fn distribution(&self, workers: Vec<crate::members::WorkerInfo>) -> Distribution {
+        let shared = &self.shared;
+        Distribution {
+            workers,
+            one_task_below: shared.config.one_task_below.as_u64(),
+            compression: shared.config.compression,
+            buffer_bytes: shared.config.exchange_buffer.as_u64(),
+            channels: shared.channels.clone(),
+            cpu: shared.cpu.handle().clone(),
+            membership: shared.membership.clone(),
+        }
+    }
+
+    fn local(
+        &self,
+        state: &SessionState,
+        plan: Arc<dyn ExecutionPlan>,
+        reason: &'static str,
+    ) -> Result<Box<dyn Attempt>> {
+        let shared = &self.shared;
+        Ok(Box::new(LocalAttempt {
+            plan: count_bytes(plan, shared.tables.files(), &shared.runtime)?,
+            context: state.task_ctx(),
+            reason,
+            cpu: shared.cpu.handle().clone(),
+            membership: shared.membership.clone(),
+            progress: Arc::default(),
+        }))
+    }
+
+    /// Why `plan` cannot or should not leave the coordinator, if so.
+    fn reason_to_stay(
+        &self,
+        subqueries_allow: bool,
+        plan: &Arc<dyn ExecutionPlan>,
+        workers: usize,
+    ) -> Option<&'static str> {
+        if !subqueries_allow {
+            Some("a scalar subquery might return several rows")
+        } else if workers == 0 {
+            Some("no worker is live")
+        } else if plan_bytes(plan) < self.shared.config.local_below.as_u64() {
+            Some("it reads little")
+        } else if !fits_the_wire(plan) {
+            Some("its expressions are nested too deeply to be sent")
+        } else {
+            None
+        }
+    }
+}
+
+/// Whatever a session set: with one partition, tasks on several workers would give wrong rows.
+fn keep_partitions(state: &mut SessionState) {
+    let partitions = &mut state.config_mut().options_mut().execution.target_partitions;
+    *partitions = (*partitions).max(MIN_PARTITIONS);
+}
+
+#[async_trait]
+impl QueryEngine for Execution {
+    async fn plan(&self, state: &SessionState, query: QueryId, plan: LogicalPlan) -> Result<Box<dyn Attempt>> {
+        if matches!(
+            plan,
+            LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::Ddl(_)
+        ) {
+            return Err(DataFusionError::Internal(
+                "the engine plans queries, not statements about them".to_owned(),
+            ));
+        }
+        let subqueries_allow = subqueries_allow_distribution(&plan)?;
+        let mut state = state.clone();
+        // As a join for the workers; executed as a subquery, with its rows counted, where that would be wrong.
+        state
+            .config_mut()
+            .options_mut()
+            .optimizer
+            .enable_physical_uncorrelated_scalar_subquery = !subqueries_allow;
+        keep_partitions(&mut state);
+        let physical = state.create_physical_plan(&plan).await?;
+        let workers = self.shared.membership.live();
+        if let Some(reason) = self.reason_to_stay(subqueries_allow, &physical, workers.len()) {
+            return self.local(&state, physical, reason);
+        }
+        let distributed = self
+            .distribution(workers)
+            .distribute(&state, query, Arc::clone(&physical))
+            .await?;
+        match distributed {
+            Some(attempt) => Ok(Box::new(attempt)),
+            None => self.local(&state, physical, "it is one task"),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The three questions that the execution crate asks about a plan, answered from one snapshot of the workers.
+//!
+//! The order of the workers in the snapshot is the order of tasks: task `i` of a stage runs on worker `i`, and the `i`-th variant
+//! of each scan holds the splits for that worker. All scans of a stage share it, which is what makes reads local.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::memory::DataSourceExec;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion_distributed::{
+    DesiredTaskCountEvent, DesiredTaskCountEventResponse, DesiredTaskCountHandler, DistributedLeafExec,
+    NetworkBoundaryExt, RouteTasksEvent, RouteTasksEventResponse, RouteTasksHandler, ScaleUpLeafNodeEvent,
+    ScaleUpLeafNodeEventResponse, ScaleUpLeafNodeHandler, WorkerResolver,
+};
+use quarry_engine::formats::reading::file_scan;
+use url::Url;
+
+use crate::members::WorkerInfo;
+use crate::planning::placement::Candidate;
+use crate::planning::splits::{held_bytes, scan_bytes, scan_files, task_scans};
+
+/// The workers of one attempt, in task order.
+#[derive(Debug, Clone)]
+pub(super) struct Slots {
+    workers: Arc<Vec<WorkerInfo>>,
+    /// A scan below this many bytes is read by one task.
+    one_task_below: u64,
+}
+
+impl Slots {
+    /// Slots on all of `workers`. A single worker gets two: a plan for one task would not leave the coordinator.
+    pub(super) fn new(mut workers: Vec<WorkerInfo>, one_task_below: u64) -> Self {
+        if let [only] = workers.as_slice() {
+            workers.push(only.clone());
+        }
+        Self {
+            workers: Arc::new(workers),
+            one_task_below,
+        }
+    }
+
+    /// The worker of each task of a stage with `tasks` tasks and this plan at its head.
+    pub(super) fn of_stage(&self, plan: &Arc<dyn ExecutionPlan>, tasks: usize) -> Vec<&WorkerInfo> {
+        if tasks == 1 {
+            return self.best_for(plan).into_iter().collect();
+        }
+        self.workers.iter().cycle().take(tasks).collect()
+    }
+
+    /// The worker that holds most of what a stage of one task reads itself.
+    fn best_for(&self, plan: &Arc<dyn ExecutionPlan>) -> Option<&WorkerInfo> {
+        let held = |worker: &WorkerInfo| -> u64 {
+            let candidate = candidate(worker);
+            stage_scans(plan)
+                .iter()
+                .filter_map(file_scan)
+                .map(|scan| held_bytes(scan, &candidate))
+                .sum()
+        };
+        self.workers.iter().rev().max_by_key(|worker| held(worker))
+    }
+
+    fn urls(&self) -> Vec<Url> {
+        self.workers.iter().map(|worker| worker.url.clone()).collect()
+    }
+}
+
+/// A worker as placement sees it.
+pub(super) fn candidate(worker: &WorkerInfo) -> Candidate {
+    Candidate {
+        datanode_uuid: worker.datanode_uuid.clone(),
+        host: worker.host.clone(),
+        rack: worker.rack.clone(),
+        weight: worker.partitions,
+    }
+}
+
+/// The scans in a stage, not those in the stages below it.
+fn stage_scans(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<dyn ExecutionPlan>> {
+    let mut scans = Vec::new();
+    // The visitor never fails: it only looks.
+    let _ = plan.apply(|node| {
+        if node.is_network_boundary() {
+            return Ok(TreeNodeRecursion::Jump);
+        }
+        if file_scan(node).is_some() {
+            scans.push(Arc::clone(node));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    scans
+}
+
+impl WorkerResolver for Slots {
+    fn get_urls(&self) -> Result<Vec<Url>> {
+        Ok(self.urls())
+    }
+}
+
+/// How many tasks a scan is worth: all workers, or one if it is small.
+#[async_trait]
+impl DesiredTaskCountHandler for Slots {
+    async fn handle(&self, event: DesiredTaskCountEvent<'_>) -> Option<Result<DesiredTaskCountEventResponse>> {
+        let scan = file_scan(event.plan)?;
+        let small = scan_bytes(scan) < self.one_task_below || scan_files(scan).count() < 2;
+        let tasks = if small { 1 } else { self.workers.len() };
+        Some(Ok(DesiredTaskCountEventResponse::desired(tasks)))
+    }
+}
+
+/// Each worker's part of a scan.
+impl ScaleUpLeafNodeHandler for Slots {
+    fn handle(&self, event: ScaleUpLeafNodeEvent<'_>) -> Option<Result<ScaleUpLeafNodeEventResponse>> {
+        let scan = file_scan(event.plan)?;
+        if event.task_count == 1 {
+            return Some(Ok(ScaleUpLeafNodeEventResponse::new(Arc::clone(event.plan))));
+        }
+        let candidates: Vec<Candidate> = self
+            .workers
+            .iter()
+            .cycle()
+            .take(event.task_count)
+            .map(candidate)
+            .collect();
+        let variants = task_scans(scan, &candidates).into_iter();
+        let variants = variants.map(|scan| DataSourceExec::from_data_source(scan) as Arc<dyn ExecutionPlan>);
+        let leaf = DistributedLeafExec::try_new(Arc::clone(event.plan), variants);
+        Some(leaf.map(|leaf| ScaleUpLeafNodeEventResponse::new(Arc::new(leaf))))
+    }
+}
+
+/// Which worker runs which task of a stage.
+impl RouteTasksHandler for Slots {
+    fn handle(&self, event: RouteTasksEvent<'_>) -> Option<Result<RouteTasksEventResponse>> {
+        let workers = self.of_stage(event.plan, event.task_count);
+        let urls = workers.into_iter().map(|worker| worker.url.clone()).collect();
+        Some(Ok(RouteTasksEventResponse::new(urls)))
+    }
+}

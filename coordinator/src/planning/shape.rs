@@ -1,0 +1,185 @@
+//! What a plan is like: how much it reads, whether it may be distributed, whether it fits through the wire.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, FetchType, LogicalPlan};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::BinaryExpr;
+use datafusion::physical_plan::ExecutionPlan;
+use quarry_engine::formats::reading::file_scan;
+
+use super::splits::scan_bytes;
+
+/// Bytes that all scans of a plan are expected to read.
+#[must_use]
+pub fn plan_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let own = file_scan(plan).map_or(0, scan_bytes);
+    own + plan.children().into_iter().map(plan_bytes).sum::<u64>()
+}
+
+/// Deepest nesting that travels. Each level of operators or expressions takes two levels of messages, and protobuf's decoder
+/// refuses more than 100; the rest is for what surrounds a plan.
+const MAX_WIRE_DEPTH: usize = 42;
+
+/// Whether a plan is flat enough to be sent to a worker.
+#[must_use]
+pub fn fits_the_wire(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan_depth(plan) <= MAX_WIRE_DEPTH
+}
+
+fn plan_depth(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let mut below = plan.children().into_iter().map(plan_depth).max().unwrap_or(0);
+    // The visitor never fails: it only looks.
+    let _ = plan.apply_expressions(&mut |expression| {
+        below = below.max(expression_depth(expression));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    1 + below
+}
+
+fn expression_depth(expression: &Arc<dyn PhysicalExpr>) -> usize {
+    // A chain of one operator (a AND b AND c ...) is flattened on the wire.
+    if let Some(operator) = operator_of(expression) {
+        let mut deepest = 0;
+        let mut links = vec![Arc::clone(expression)];
+        while let Some(link) = links.pop() {
+            for child in link.children() {
+                if operator_of(child) == Some(operator) {
+                    links.push(Arc::clone(child));
+                } else {
+                    deepest = deepest.max(expression_depth(child));
+                }
+            }
+        }
+        return 1 + deepest;
+    }
+    1 + expression
+        .children()
+        .into_iter()
+        .map(expression_depth)
+        .max()
+        .unwrap_or(0)
+}
+
+fn operator_of(expression: &Arc<dyn PhysicalExpr>) -> Option<datafusion::logical_expr::Operator> {
+    expression.downcast_ref::<BinaryExpr>().map(|binary| *binary.op())
+}
+
+/// Whether a logical plan's scalar subqueries allow it to be distributed.
+///
+/// Distribution needs them rewritten to joins, and that rewrite neither notices a subquery that returns several rows, nor
+/// handles one in ORDER BY, in a join's condition or in an aggregate's arguments. Such plans run on the coordinator,
+/// where a subquery is executed as one.
+///
+/// # Errors
+/// If the plan cannot be walked.
+pub fn subqueries_allow_distribution(plan: &LogicalPlan) -> Result<bool> {
+    let mut allowed = true;
+    plan.apply_with_subqueries(|node| {
+        let unsupported_place = matches!(
+            node,
+            LogicalPlan::Sort(_) | LogicalPlan::Join(_) | LogicalPlan::Aggregate(_)
+        );
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::ScalarSubquery(subquery) = part
+                    && subquery.outer_ref_columns.is_empty()
+                    && (unsupported_place || !returns_one_row(&subquery.subquery))
+                {
+                    allowed = false;
+                    return Ok(TreeNodeRecursion::Stop);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        Ok(if allowed {
+            TreeNodeRecursion::Continue
+        } else {
+            TreeNodeRecursion::Stop
+        })
+    })?;
+    Ok(allowed)
+}
+
+/// Whether a plan returns at most one row, whatever the data.
+fn returns_one_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::EmptyRelation(_) => true,
+        LogicalPlan::Values(values) => values.values.len() <= 1,
+        LogicalPlan::Limit(limit) => {
+            let fetch = limit.get_fetch_type();
+            matches!(fetch, Ok(FetchType::Literal(Some(0 | 1)))) || returns_one_row(&limit.input)
+        }
+        LogicalPlan::Projection(projection) => returns_one_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => returns_one_row(&alias.input),
+        LogicalPlan::Filter(filter) => returns_one_row(&filter.input),
+        LogicalPlan::Sort(sort) => returns_one_row(&sort.input),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    async fn logical(sql: &str) -> LogicalPlan {
+        let context = SessionContext::new();
+        context
+            .sql("create table t as values (1, 2), (3, 4)")
+            .await
+            .unwrap()
+            .collect()
+            .await
+            .unwrap();
+        context.state().create_logical_plan(sql).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn subqueries_that_surely_return_one_row_may_be_distributed() {
+        for sql in [
+            "select * from t where column1 > (select avg(column2) from t)",
+            "select (select max(column2) + 1 from t), column1 from t",
+            "select * from t where column1 = (select column2 from t limit 1)",
+            "select column1 from t group by column1 having sum(column2) > (select 0.5 * sum(column2) from t)",
+            // Correlated ones are joins in any case.
+            "select * from t a where column1 > (select avg(column2) from t b where a.column1 = b.column1)",
+        ] {
+            assert!(subqueries_allow_distribution(&logical(sql).await).unwrap(), "{sql}");
+        }
+    }
+
+    #[tokio::test]
+    async fn other_subqueries_may_not() {
+        for sql in [
+            "select * from t where column1 = (select column2 from t)",
+            "select * from t where column1 = (select max(column2) from t group by column1)",
+            "select * from t order by (select max(column2) from t) - column1",
+            "select sum(column1 + (select max(column2) from t)) from t",
+            "select * from t where column1 in (select column1 from t where column2 = (select column1 from t))",
+        ] {
+            assert!(!subqueries_allow_distribution(&logical(sql).await).unwrap(), "{sql}");
+        }
+    }
+
+    #[tokio::test]
+    async fn deep_expressions_stay_chains_travel() {
+        let context = SessionContext::new();
+        let plan = async |sql: String| context.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
+        let from = "from generate_series(1, 3) t(a)";
+        let chain: Vec<String> = (0..200).map(|number| format!("a <> {number}")).collect();
+        assert!(fits_the_wire(
+            &plan(format!("select a {from} where {}", chain.join(" and "))).await
+        ));
+        let mut deep = "a".to_owned();
+        for number in 0..45 {
+            deep = format!("case when a = {number} then {number} else abs({deep}) end");
+        }
+        assert!(!fits_the_wire(&plan(format!("select {deep} {from}")).await));
+    }
+}

@@ -1,0 +1,156 @@
+//! Where stages run, and what the figures say about it.
+
+use quarry_engine::figures::QueryFigures;
+
+use crate::cluster::{Cluster, Options, finish};
+
+const Q1: &str = "select l_flag, count(*), sum(l_price) from lines group by l_flag order by l_flag";
+
+async fn figures(cluster: &Cluster, sql: &str) -> QueryFigures {
+    let attempt = cluster.plan(sql).await;
+    finish(attempt.as_ref()).await.unwrap();
+    attempt.figures().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_runs_on_all_workers_and_reads_what_lies_there() {
+    for replication in [1, 3] {
+        let cluster = Cluster::start(Options {
+            replication,
+            ..Options::default()
+        })
+        .await;
+        let figures = figures(&cluster, Q1).await;
+        assert!(figures.complete);
+        assert_eq!(figures.rows, 3);
+        let [scan] = figures.scans.as_slice() else {
+            panic!("one scan: {figures:?}")
+        };
+        assert_eq!(scan.table, "/w/lines");
+        assert_eq!(scan.rows, 40_000);
+        let mut workers: Vec<&str> = scan.tasks.iter().map(|task| task.worker.as_str()).collect();
+        workers.sort_unstable();
+        workers.dedup();
+        assert_eq!(workers.len(), 3);
+        assert!(
+            scan.tasks.iter().all(|task| task.rows > 0 && task.splits > 0),
+            "{scan:?}"
+        );
+        // Row groups that cross a block's border, and footers, may come from elsewhere.
+        let share = scan.local_share().unwrap();
+        let least = if replication == 3 { 1.0 } else { 0.6 };
+        assert!(share >= least, "replication {replication}: local share {share}");
+        assert_eq!(
+            scan.planned_local_bytes, scan.planned_bytes,
+            "all splits were placed with a holder"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_names_stages_and_workers_before_anything_runs() {
+    let cluster = Cluster::start(Options::default()).await;
+    let attempt = cluster.plan(Q1).await;
+    let text = attempt.explain();
+    assert!(
+        text.contains("Stage 1") && text.contains("DistributedLeafExec"),
+        "{text}"
+    );
+    for worker in cluster.live() {
+        assert!(text.contains(&worker.address), "{} in {text}", worker.address);
+    }
+    // Explaining did not use the attempt up.
+    assert_eq!(
+        finish(attempt.as_ref())
+            .await
+            .unwrap()
+            .iter()
+            .map(|batch| batch.num_rows())
+            .sum::<usize>(),
+        3
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_analyze_shows_metrics_tasks_and_local_share() {
+    let cluster = Cluster::start(Options {
+        replication: 3,
+        ..Options::default()
+    })
+    .await;
+    let attempt = cluster.plan(Q1).await;
+    finish(attempt.as_ref()).await.unwrap();
+    let text = attempt.explain_analyze().await;
+    for part in [
+        "output_rows",
+        "local_bytes",
+        "scan /w/lines: 3 tasks",
+        "local share 100.0 %",
+        "40000 rows",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    for worker in cluster.live() {
+        assert!(text.contains(&worker.address), "{} in {text}", worker.address);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_analyze_of_a_limit_does_not_wait_for_tasks_that_nobody_needs() {
+    let cluster = Cluster::start(Options::default()).await;
+    let attempt = cluster.plan("select * from lines limit 3").await;
+    finish(attempt.as_ref()).await.unwrap();
+    let started = std::time::Instant::now();
+    let text = attempt.explain_analyze().await;
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    assert!(text.contains("scan /w/lines"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_scans_count_their_bytes_too() {
+    let cluster = Cluster::start(Options {
+        replication: 3,
+        ..Options::default()
+    })
+    .await;
+    let figures = figures(&cluster, "select count(*), max(l_comment) from lines_csv").await;
+    assert_eq!(figures.scans[0].rows, 40_000);
+    assert!(figures.scans[0].local_bytes > 1_000_000, "{:?}", figures.scans);
+    assert_eq!(figures.scans[0].remote_bytes, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_reads_nothing_runs_on_the_coordinator() {
+    let cluster = Cluster::start(Options::default()).await;
+    let attempt = cluster.plan("select 1").await;
+    assert!(
+        attempt.explain().contains("runs on the coordinator"),
+        "{}",
+        attempt.explain()
+    );
+    finish(attempt.as_ref()).await.unwrap();
+    let figures = attempt.figures().await;
+    assert!(figures.stages.is_empty() && figures.rows == 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_drains_gets_no_more_tasks() {
+    let cluster = Cluster::start(Options {
+        replication: 3,
+        ..Options::default()
+    })
+    .await;
+    cluster.worker(1).drain();
+    let drained = cluster.worker(1).addr().to_string();
+    let deadline = std::time::Instant::now() + crate::cluster::PATIENCE;
+    while cluster.live().len() > 2 {
+        assert!(std::time::Instant::now() < deadline, "the coordinator learns of it");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let figures = figures(&cluster, Q1).await;
+    assert!(
+        figures.stages.iter().all(|stage| !stage.workers.contains(&drained)),
+        "{:?}",
+        figures.stages
+    );
+}
