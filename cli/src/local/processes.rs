@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use futures::future::try_join_all;
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause before a role is started again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A role that ran this long did not end for what it was started with: the pauses begin anew.
+const STABLE: Duration = Duration::from_secs(60);
 
 /// Which role a child plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,9 @@ pub(super) struct Processes {
 /// A child that is ready, and what it said.
 struct Running {
     child: Child,
+    /// Waiting for a child closes its standard input if the child still owns it, which would end it.
+    _stdin: ChildStdin,
+    since: Instant,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -215,13 +220,22 @@ impl Launcher {
         let mut child = self
             .spawn(role, settings, &log)
             .with_context(|| format!("starting {name}"))?;
+        let stdin = child.stdin.take().context("the child's standard input is a pipe")?;
         let stdout = child.stdout.take().context("the child's standard output is a pipe")?;
         let mut lines = BufReader::new(stdout).lines();
         let endpoint = tokio::time::timeout(START_TIMEOUT, ready(&mut lines)).await;
         let endpoint = endpoint.with_context(|| format!("{name} was not ready after {START_TIMEOUT:?}"))?;
         let endpoint =
             endpoint.with_context(|| format!("{name} did not start; its log is {}{}", log.display(), tail(&log)))?;
-        Ok((Running { child, lines }, endpoint))
+        Ok((
+            Running {
+                child,
+                _stdin: stdin,
+                since: Instant::now(),
+                lines,
+            },
+            endpoint,
+        ))
     }
 
     fn spawn(&self, role: Role, settings: Vec<Setting>, log: &Path) -> anyhow::Result<Child> {
@@ -311,6 +325,9 @@ impl Watcher {
             let Ended::ByItself(status) = self.watch(&mut running).await else {
                 return;
             };
+            if running.since.elapsed() > STABLE {
+                pause = FIRST_PAUSE;
+            }
             let name = self.role.name();
             tracing::warn!(role = name, %status, restart = self.restart, "a role ended by itself");
             if !self.restart {

@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_table_aligns_numbers_right_and_counts_rows() {
         let text = render(Format::Table, 0, &[sample()]);
-        assert!(text.contains("│ n  ┆ name │"), "{text}");
+        assert!(text.contains("│  n ┆ name │"), "{text}");
         assert!(text.contains("│  1 ┆ a,b  │"), "{text}");
         assert!(text.contains("│ 20 ┆ NULL │"), "{text}");
         assert!(text.ends_with("2 rows\n"), "{text}");

@@ -50,7 +50,7 @@ enum Outcome {
 
 /// What a statement left on the screen.
 enum Shown {
-    Rows(usize),
+    Rows,
     Affected(i64),
     Nothing,
 }
@@ -194,7 +194,8 @@ impl Shell {
         while let Some(batch) = batches.try_next().await? {
             renderer.batch(&batch).map_err(unwritten)?;
         }
-        renderer.finish().map(Shown::Rows).map_err(unwritten)
+        renderer.finish().map_err(unwritten)?;
+        Ok(Shown::Rows)
     }
 
     fn report(&self, shown: &Shown, elapsed: Duration) {
@@ -202,7 +203,7 @@ impl Shell {
         match shown {
             Shown::Affected(rows) if person && *rows > 0 => eprintln!("OK, {rows} rows"),
             Shown::Affected(_) | Shown::Nothing if person => eprintln!("OK"),
-            Shown::Rows(_) | Shown::Affected(_) | Shown::Nothing => {}
+            Shown::Rows | Shown::Affected(_) | Shown::Nothing => {}
         }
         if self.options.timing {
             eprintln!("Time: {:.1} ms", elapsed.as_secs_f64() * 1000.0);

@@ -56,7 +56,9 @@ fn statement(text: &str, start: usize, end: usize) -> Option<Statement<'_>> {
 fn leading_blank(text: &str) -> usize {
     let mut at = 0;
     while let Some(first) = text[at..].chars().next() {
-        let comment = text[at..].starts_with("--") || text[at..].starts_with("/*");
+        // A comment that does not end yet is no blank: more of it may follow.
+        let block = text[at..].starts_with("/*") && block_comment_length(&text[at..]).is_some();
+        let comment = block || text[at..].starts_with("--");
         if !first.is_whitespace() && !comment {
             break;
         }
@@ -74,7 +76,7 @@ fn token_length(text: &str) -> usize {
     let ends_after = |from: usize, mark: &str| text[from..].find(mark).map_or(text.len(), |at| from + at + mark.len());
     match text.as_bytes() {
         [b'-', b'-', ..] => ends_after(2, "\n"),
-        [b'/', b'*', ..] => block_comment_length(text),
+        [b'/', b'*', ..] => block_comment_length(text).unwrap_or(text.len()),
         // A doubled quote ends one piece and begins the next at once.
         [b'\'', ..] => ends_after(1, "'"),
         [b'"', ..] => ends_after(1, "\""),
@@ -84,8 +86,8 @@ fn token_length(text: &str) -> usize {
     }
 }
 
-/// Block comments nest, as in PostgreSQL and DataFusion.
-fn block_comment_length(text: &str) -> usize {
+/// Length of the comment that a text begins with, `None` if it does not end. Comments nest, as in PostgreSQL and DataFusion.
+fn block_comment_length(text: &str) -> Option<usize> {
     let mut depth = 0;
     let mut at = 0;
     while at < text.len() {
@@ -99,10 +101,10 @@ fn block_comment_length(text: &str) -> usize {
             at += text[at..].chars().next().map_or(1, char::len_utf8);
         }
         if depth == 0 {
-            return at;
+            return Some(at);
         }
     }
-    text.len()
+    None
 }
 
 /// `$$` or `$name$` at the beginning of `text`; a parameter like `$1` is none.
