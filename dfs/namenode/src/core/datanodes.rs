@@ -1,6 +1,6 @@
 //! The DataNodes: who they are, whether they are alive, how full and busy. Knows nothing of blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::command::{DataNodeStatus, Location, SessionId, StorageReport};
@@ -55,6 +55,8 @@ pub struct DataNode {
     pub last_seen_tick_ms: u64,
     /// Its volumes.
     pub storages: Vec<StorageIx>,
+    /// Volumes whose full report this session still owes: until then nobody knows what the node lacks.
+    pub unreported: BTreeSet<StorageIx>,
     /// Transfers at its last heartbeat plus those handed out since.
     pub load: u32,
     /// Copies that it was told to make and that are not confirmed.
@@ -154,6 +156,7 @@ impl DataNodes {
             liveness: Liveness::Dead,
             last_seen_tick_ms: 0,
             storages: Vec::new(),
+            unreported: BTreeSet::new(),
             load: 0,
             copies_out: 0,
         });

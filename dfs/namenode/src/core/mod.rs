@@ -45,6 +45,12 @@ pub mod state;
 pub mod tree;
 pub mod write;
 
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod testscripts;
+
 use std::collections::BTreeMap;
 
 use quarry_dfs_wire::block::BlockId;
@@ -98,6 +104,8 @@ pub struct Core {
     parked: Parked,
     rng: Rng,
     started_tick_ms: u64,
+    /// Before this no copies are ordered: after a start every DataNode counts as one that may come right back.
+    copies_from_tick_ms: u64,
     // Of the step under way.
     now: Now,
     out: Outcome,
@@ -108,6 +116,7 @@ impl Core {
     pub fn new(settings: CoreSettings, state: State, now: Now) -> Self {
         let safe_mode = SafeMode::at_start(&state);
         let rng = Rng::new(settings.seed);
+        let grace = if safe_mode.is_on() { settings.lost_grace_ms } else { 0 };
         let mut core = Self {
             settings,
             state,
@@ -120,6 +129,7 @@ impl Core {
             parked: Parked::default(),
             rng,
             started_tick_ms: now.tick_ms,
+            copies_from_tick_ms: now.tick_ms + grace,
             now,
             out: Outcome::default(),
         };

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use quarry_dfs_wire::block::{Block, BlockId, GenerationStamp};
 
 use super::Core;
+use super::block_map::BlockState;
 use super::command::{Caller, Order, ReplicaState, Reply, ReportedReplica};
 use super::construction::RecoveryAttempt;
 use super::edit::Edit;
@@ -108,6 +109,12 @@ impl Core {
         if all.is_empty() && block.length == 0 && self.reports_are_in() {
             self.edit(Edit::AbandonBlock(block_edit(inode_id, block)));
             return self.close_or_wait(inode_id, file);
+        }
+        if live.is_empty() && self.state.blocks.get(slot).state == BlockState::UnderRecovery {
+            // The lease is taken and nobody can be told anything: waiting needs no further entry in the log.
+            let stamp = GenerationStamp(self.state.next_generation_stamp - 1);
+            self.start_attempt(block, stamp, None, &live);
+            return Release::Pending;
         }
         let new_generation_stamp = GenerationStamp(self.state.next_generation_stamp);
         self.edit(Edit::BeginRecovery(block_edit(

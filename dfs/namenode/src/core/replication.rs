@@ -287,7 +287,9 @@ impl Core {
         }
         self.replication.next_round_tick_ms = self.now.tick_ms + self.settings.replication_interval_ms;
         self.expire_copies();
-        self.copy_missing();
+        if self.now.tick_ms >= self.copies_from_tick_ms {
+            self.copy_missing();
+        }
         self.delete_corrupt();
         if self.now.tick_ms >= self.started_tick_ms + self.settings.excess_delay_ms {
             self.delete_surplus();
@@ -354,7 +356,7 @@ impl Core {
             .chain(coming)
             .map(node_of)
             .collect();
-        let excluded: Vec<NodeIx> = bad.into_iter().map(node_of).collect();
+        let excluded: Vec<NodeIx> = bad.into_iter().map(node_of).chain(self.unreported_nodes()).collect();
         let count = self.wanted(info).saturating_sub(existing.len());
         let block_size = self.file(file).block_size.min(block.length);
         let request = PlacementRequest {
@@ -380,6 +382,14 @@ impl Core {
         let targets = targets.into_iter().map(|ix| self.datanodes.location(ix)).collect();
         self.send(session, Order::Replicate { block, targets });
         self.queue_block(id);
+    }
+
+    /// Nodes that have not said yet what they hold: a copy to them may be one that they have.
+    fn unreported_nodes(&self) -> impl Iterator<Item = NodeIx> + '_ {
+        self.datanodes
+            .iter()
+            .filter(|(_, node)| !node.unreported.is_empty())
+            .map(|(ix, _)| ix)
     }
 
     /// The least busy holder that may make another copy.
@@ -424,7 +434,8 @@ impl Core {
         if live.len() >= self.wanted(info) {
             return true;
         }
-        let excluded: Vec<NodeIx> = self.replication.corrupt_holders(id).into_iter().map(node_of).collect();
+        let bad = self.replication.corrupt_holders(id).into_iter().map(node_of);
+        let excluded: Vec<NodeIx> = bad.chain(self.unreported_nodes()).collect();
         let request = PlacementRequest {
             count: 1,
             block_size: info.length,

@@ -70,6 +70,7 @@ impl Core {
                 self.lose_storage(storage);
             }
         }
+        self.datanodes.node_mut(node).unreported = present;
         self.replication.forget_copies_of(node);
         self.replication.retry_soon();
         Ok(())
@@ -257,6 +258,8 @@ impl Core {
             self.full_reports.seen.insert(storage, seen);
             return;
         }
+        let node = self.datanodes.storage(storage).node;
+        self.datanodes.node_mut(node).unreported.remove(&storage);
         let recent = self
             .full_reports
             .recent

@@ -75,8 +75,10 @@ impl SafeMode {
         self.total += 1;
     }
 
+    /// Rounded down like HDFS, so that one lost block does not hold up a small cluster; but no DataNode at all is not enough.
     fn reached(&self, threshold: f64) -> bool {
-        self.reported as f64 >= (self.total as f64 * threshold).floor()
+        let needed = (self.total as f64 * threshold).floor().max(1.0);
+        self.total == 0 || self.reported as f64 >= needed
     }
 
     fn check(&mut self, tick_ms: u64, threshold: f64, extension_ms: u64) {
@@ -190,6 +192,16 @@ mod tests {
         let mut mode = waiting(2);
         mode.reported = 2;
         mode.check(0, 0.999, 3000);
+        assert!(!mode.is_on());
+    }
+
+    #[test]
+    fn a_single_block_must_be_reported() {
+        let mut mode = waiting(1);
+        mode.check(0, 0.999, 0);
+        assert!(mode.is_on());
+        mode.block_found();
+        mode.check(0, 0.999, 0);
         assert!(!mode.is_on());
     }
 

@@ -1,0 +1,9 @@
+//! The NameNode as its clients and DataNodes see it: over real sockets, with a DataNode that has no disks.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod durability;
+mod fake_datanode;
+mod protocol;
+mod replication;
+mod support;
+mod writing;
