@@ -1,7 +1,7 @@
 """ADBC's Flight SQL driver (Go, through Python) on Quarry: what a data frame library or a BI connector does.
 
 Needs QUARRY_FLIGHT_SQL (HOST:PORT), with TPC-H loaded as schema `tpch` at the scale QUARRY_TPCH_SCALE, and QUARRY_TPCH_QUERIES, the
-folder of the 22 queries. DuckDB, a third engine, answers them over the same rows.
+folder of the 22 queries, and QUARRY_WORKERS, the workers' addresses. DuckDB, a third engine, answers them over the same rows.
 """
 
 import datetime
@@ -21,6 +21,7 @@ import pyarrow as pa
 TABLES = ["customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier"]
 SCALE = float(os.environ["QUARRY_TPCH_SCALE"])
 QUERIES = sorted(pathlib.Path(os.environ["QUARRY_TPCH_QUERIES"]).glob("q*.sql"))
+WORKERS = os.environ["QUARRY_WORKERS"].split(",")
 # Queries whose rows come in no order of their own.
 UNORDERED = {6, 14, 17, 19}
 
@@ -93,7 +94,7 @@ class Adbc(unittest.TestCase):
                 with self.subTest(query=path.stem), session.cursor() as cursor:
                     cursor.execute(sql)
                     found = cursor.fetch_arrow_table()
-                    expected = peer.execute(sql).to_arrow_table()
+                    expected = peer.sql(sql).to_arrow_table()
                     self.assertEqual([n.lower() for n in found.column_names], self.plain_names(expected, found))
                     # Ties may come in any order, so rows are compared as sets, and the first sort column in order.
                     self.assert_same_rows(as_rows(found), as_rows(expected), ordered=False)
@@ -286,7 +287,7 @@ class Adbc(unittest.TestCase):
     def test_errors_say_what_and_where(self):
         self.assert_fails("SELECT * FROM tpch.no_such_table", "no_such_table")
         self.assert_fails("SELECT no_such_column FROM tpch.nation", "no_such_column")
-        self.assert_fails("SELECT count(* FROM tpch.nation", "nation")
+        self.assert_fails("SELECT count(* FROM tpch.nation", "FROM", "Line: 1")
         self.assert_fails("SELEC 1", "SELEC")
         self.assert_fails("SELECT no_such_function(1)", "no_such_function")
         self.assert_fails("SELECT 'abc'::INT", "abc")
@@ -321,8 +322,10 @@ class Adbc(unittest.TestCase):
             session.adbc_current_db_schema = "tpch"
             cursor.execute("EXPLAIN ANALYZE " + sql)
             text = "\n".join(str(value) for row in cursor.fetchall() for value in row)
-        self.assertIn("local", text.lower(), text)
         self.assertIn("lineitem", text)
+        for worker in WORKERS:
+            self.assertIn(worker, text)
+        self.assertIn("local", text)
 
 
 if __name__ == "__main__":

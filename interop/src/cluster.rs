@@ -32,7 +32,7 @@ pub struct Endpoints {
     /// The DataNodes.
     pub datanodes: Vec<Role>,
     /// The workers.
-    pub workers: Vec<Role>,
+    pub workers: Vec<Worker>,
     /// The coordinator.
     pub coordinator: Coordinator,
 }
@@ -46,7 +46,16 @@ pub struct NameNode {
     pub pid: u32,
 }
 
-/// The entry of a DataNode or worker.
+/// The entry of a worker.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Worker {
+    /// As EXPLAIN ANALYZE names it, `127.0.0.1:PORT`.
+    pub addr: SocketAddr,
+    /// Process id.
+    pub pid: u32,
+}
+
+/// The entry of a DataNode.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Role {
     /// Process id.
@@ -126,8 +135,12 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         // Roles may have been put into groups of their own: the pids are on record.
         let roles = &self.endpoints;
-        let pids = roles.datanodes.iter().chain(&roles.workers).map(|role| role.pid);
-        for pid in pids.chain([roles.namenode.pid, roles.coordinator.pid]) {
+        let datanodes = roles.datanodes.iter().map(|role| role.pid);
+        let workers = roles.workers.iter().map(|worker| worker.pid);
+        for pid in datanodes
+            .chain(workers)
+            .chain([roles.namenode.pid, roles.coordinator.pid])
+        {
             if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }

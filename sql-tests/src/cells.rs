@@ -1,6 +1,6 @@
 //! How a value looks in a file: one line per row, cells separated by a space.
 //!
-//! `NULL`, `(empty)` for the empty string; decimals exactly; floats rounded to 12 (single precision: 6) significant digits, since partial
+//! `NULL`, `(empty)` for the empty string, quotes around text with outer blanks or line ends; decimals exactly; floats rounded to 12 (single precision: 6) significant digits, since partial
 //! sums add up in another order on a cluster; all else as Arrow prints it.
 
 use anyhow::Result;
@@ -86,7 +86,7 @@ pub fn rows(batch: &RecordBatch) -> Result<Vec<Vec<String>>> {
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let cell = |column: usize, row: usize| match cell(batch.column(column), row) {
         Some(cell) => cell,
-        None => columns[column].value(row).to_string(),
+        None => text(&columns[column].value(row).to_string()),
     };
     Ok((0..batch.num_rows())
         .map(|row| (0..columns.len()).map(|column| cell(column, row)).collect())
@@ -111,8 +111,9 @@ fn cell(column: &dyn Array, row: usize) -> Option<String> {
 fn text(value: &str) -> String {
     match value {
         "" => "(empty)".to_owned(),
-        // A cell is one line.
-        value => value.replace('\n', "\\n"),
+        // The format of the files trims cells, and ends them with the line.
+        value if value.trim() != value || value.contains('\n') => format!("{value:?}"),
+        value => value.to_owned(),
     }
 }
 

@@ -16,6 +16,12 @@ fn adbc_runs_tpch_metadata_parameters_and_cancel() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let cluster = Cluster::start(dir.path(), 3)?;
     cluster.quarry(&["tpch", "load", "--scale", SCALE, "--schema", "tpch"])?;
+    let workers: Vec<_> = cluster
+        .endpoints()
+        .workers
+        .iter()
+        .map(|worker| worker.addr.to_string())
+        .collect();
     let queries = tools::home().join("../cli/src/tpch/queries");
     python::run_tests(
         &environment,
@@ -26,6 +32,7 @@ fn adbc_runs_tpch_metadata_parameters_and_cancel() -> Result<()> {
                 cluster.endpoints().coordinator.flight_sql.to_string(),
             ),
             ("QUARRY_TPCH_SCALE", SCALE.to_owned()),
+            ("QUARRY_WORKERS", workers.join(",")),
             ("QUARRY_TPCH_QUERIES", queries.display().to_string()),
         ],
     )
