@@ -18,6 +18,8 @@ const NO_PLAN_CAME: &str = "timed-out while waiting for the plan to be set";
 pub const STORAGE_FAILED: &str = "storage read failed";
 /// Begins the text of a caught panic.
 pub const PANICKED: &str = "operator panicked";
+/// Part of the text that remains of a panic in a task which an operator had spawned and joined.
+const TASK_PANICKED: &str = "panicked with message";
 /// Begins the text of a stopped query.
 pub const CANCELLED: &str = "query cancelled";
 
@@ -74,6 +76,7 @@ pub fn classify(error: &DataFusionError) -> Classified {
     }
     let marked = [
         (PANICKED, ErrorClass::Bug),
+        (TASK_PANICKED, ErrorClass::Bug),
         (CANCELLED, ErrorClass::Cancelled),
         (STORAGE_FAILED, ErrorClass::Storage),
     ];

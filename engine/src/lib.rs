@@ -3,7 +3,7 @@
 //! - [`session`]: options, functions and the runtime environment (memory, spill, object stores) of both sides
 //! - [`formats`]: tables over files, from their definition to a scan of block-aligned splits
 //! - [`split`]: how files are cut along blocks; [`files`]: where files and their blocks are looked up
-//! - [`codec`], [`panic_guard`]: our own plan operators and how they travel; [`channels`]: the connections they travel on
+//! - [`codec`], [`panic_guard`], [`yielding`]: our own plan operators and rules, and how they travel; [`channels`]: the connections they travel on
 //! - [`registration`]: the protocol by which a worker becomes known
 //! - [`error`], [`figures`], [`id`]: what a query's failure, its figures and its name are
 //!
@@ -22,3 +22,4 @@ pub mod panic_guard;
 pub mod registration;
 pub mod session;
 pub mod split;
+pub mod yielding;

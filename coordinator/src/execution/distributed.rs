@@ -32,6 +32,7 @@ use super::handlers::Slots;
 use super::pump::{Progress, executed_already, pump};
 use super::record::{Record, RecordingChannels};
 use crate::members::WorkerInfo;
+use crate::planning::shape::fits_the_wire;
 use crate::registration::Membership;
 
 /// How long `explain_analyze` and `figures` wait for tasks that still owe their metrics.
@@ -59,14 +60,22 @@ pub(super) struct DistributedAttempt {
     progress: Arc<Progress>,
 }
 
+/// What became of a plan that was to be distributed.
+pub(super) enum Distributed {
+    /// It has stages.
+    Attempt(DistributedAttempt),
+    /// It is better run on the coordinator; why.
+    Stays(&'static str),
+}
+
 impl Distribution {
-    /// Cuts `plan` into stages; `None` if it turns out to be one stage.
+    /// Cuts `plan` into stages.
     pub(super) async fn distribute(
         self,
         state: &SessionState,
         query: QueryId,
         plan: Arc<dyn ExecutionPlan>,
-    ) -> Result<Option<DistributedAttempt>> {
+    ) -> Result<Distributed> {
         let slots = Slots::new(self.workers.clone(), self.one_task_below);
         let record = Record::new(self.workers.clone());
         let config = self.config(state, query, &slots, &record)?;
@@ -80,7 +89,13 @@ impl Distribution {
             schema: Arc::new(DFSchema::empty()),
         });
         let plan = state.query_planner().create_physical_plan(&nothing, &state).await?;
-        Ok(plan.is::<DistributedExec>().then(|| DistributedAttempt {
+        if !plan.is::<DistributedExec>() {
+            return Ok(Distributed::Stays("it is one task"));
+        }
+        if !stages_fit_the_wire(&plan) {
+            return Ok(Distributed::Stays("it is nested too deeply to be sent"));
+        }
+        Ok(Distributed::Attempt(DistributedAttempt {
             plan,
             context: state.task_ctx(),
             slots,
@@ -127,6 +142,23 @@ impl Distribution {
                 Compression::Zstd => Some(CompressionType::ZSTD),
             })
     }
+}
+
+/// Whether each stage, which travels by itself, can be decoded again.
+fn stages_fit_the_wire(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let is_boundary = |node: &Arc<dyn ExecutionPlan>| node.is_network_boundary();
+    let mut fit = true;
+    // The visitor never fails: it only looks.
+    let _ = plan.apply(|node| {
+        if let Some(stage) = node
+            .as_network_boundary()
+            .and_then(|boundary| boundary.input_stage().local_plan())
+        {
+            fit = fit && fits_the_wire(stage, &is_boundary);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    fit
 }
 
 /// A planner that has planned already: the execution crate's planner takes what the one below it returns.

@@ -20,13 +20,14 @@ use quarry_engine::formats::reading::count_bytes;
 use quarry_engine::id::QueryId;
 use quarry_engine::panic_guard::GuardPanics;
 use quarry_engine::session::{MIN_PARTITIONS, RuntimeOptions, runtime_env, session_config};
+use quarry_engine::yielding::YieldInJoins;
 use serde::{Deserialize, Serialize};
 
-use super::distributed::Distribution;
+use super::distributed::{Distributed, Distribution};
 use super::local::LocalAttempt;
 use super::{Attempt, QueryEngine};
 use crate::members::Patience;
-use crate::planning::shape::{fits_the_wire, plan_bytes, subqueries_allow_distribution};
+use crate::planning::shape::{plan_bytes, subqueries_allow_distribution};
 use crate::registration::Membership;
 
 /// Compression of batches between workers.
@@ -157,6 +158,7 @@ impl Execution {
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.shared.runtime))
             .with_catalog_list(catalogs)
+            .with_physical_optimizer_rule(Arc::new(YieldInJoins))
             .with_physical_optimizer_rule(Arc::new(GuardPanics))
             .build()
     }
@@ -204,8 +206,6 @@ impl Execution {
             Some("no worker is live")
         } else if plan_bytes(plan) < self.shared.config.local_below.as_u64() {
             Some("it reads little")
-        } else if !fits_the_wire(plan) {
-            Some("its expressions are nested too deeply to be sent")
         } else {
             None
         }
@@ -248,8 +248,8 @@ impl QueryEngine for Execution {
             .distribute(&state, query, Arc::clone(&physical))
             .await?;
         match distributed {
-            Some(attempt) => Ok(Box::new(attempt)),
-            None => self.local(&state, physical, "it is one task"),
+            Distributed::Attempt(attempt) => Ok(Box::new(attempt)),
+            Distributed::Stays(reason) => self.local(&state, physical, reason),
         }
     }
 }

@@ -12,6 +12,10 @@ use crate::memory_files::Fault;
 /// Seconds of work on each worker: every pair of lines is compared.
 const SLOW: &str = "select count(*) from lines a, lines b where (a.l_part * b.l_part + a.l_order) % 1000003 = 1";
 
+/// As slow, but with rows on their way all the time.
+const MANY_ROWS: &str =
+    "select (a.l_part + b.l_part) % 7, count(*) from lines a cross join lines b group by (a.l_part + b.l_part) % 7";
+
 async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
@@ -124,7 +128,7 @@ async fn a_worker_that_is_gone_before_the_query_starts_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dropping_the_stream_frees_the_workers() {
     let cluster = Cluster::start(Options::default()).await;
-    let attempt = cluster.plan(SLOW).await;
+    let attempt = cluster.plan(MANY_ROWS).await;
     let mut rows = attempt.execute().unwrap();
     tokio::select! {
         _ = rows.next() => panic!("the query is slow"),
@@ -142,7 +146,7 @@ async fn dropping_the_stream_frees_the_workers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scan_that_hangs_can_be_cancelled() {
     let cluster = Cluster::start(Options::default()).await;
-    let attempt = cluster.plan("select count(*), max(l_comment) from lines").await;
+    let attempt = cluster.plan("select sum(l_price) from lines").await;
     cluster.files.set_fault("w/lines/", Fault::Hang);
     let mut rows = attempt.execute().unwrap();
     tokio::select! {
