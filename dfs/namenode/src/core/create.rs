@@ -34,7 +34,8 @@ impl Core {
         let min = self.settings.min_block_size;
         if arguments.block_size < min {
             return Err(FsError::Io(format!(
-                "Specified block size is less than configured minimum value (min_block_size): {} < {min}",
+                // Word for word HDFS's: scripts match the text. Here the key is `min_block_size`.
+                "Specified block size {} is less than configured minimum value dfs.namenode.fs-limits.min-block-size={min}",
                 arguments.block_size
             )));
         }

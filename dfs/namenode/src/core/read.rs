@@ -65,7 +65,11 @@ impl Core {
 
     fn get_file_info(&self, caller: &Caller, path: &str, need_locations: bool) -> Result<Reply, FsError> {
         let walk = self.state.namespace.walk(path);
-        self.check_traverse(caller, &walk)?;
+        match self.check_traverse(caller, &walk) {
+            // Apache HDFS answers "absent" below a file, too: Hadoop's shell asks for the status of parents it has not checked.
+            Err(FsError::ParentNotDirectory(_)) => return Ok(Reply::Status(None)),
+            checked => checked?,
+        }
         let Some(slot) = walk.target() else {
             return Ok(Reply::Status(None));
         };
