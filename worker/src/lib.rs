@@ -7,6 +7,7 @@
 //! - [`service`]: the server for tasks, with a worker's life from start to shutdown
 //! - `sessions`: the session of each task: shared set-up, the user's options, counted readers
 //! - `register`: registration and heartbeats
+//! - `sweep`: frees what ended tasks held
 //! - `on_cpu`: moves the work of requests to the threads for operators
 //!
 //! It plans nothing, and knows neither the coordinator's insides nor the DataNode's: local replicas are passed in.
@@ -17,6 +18,7 @@ mod on_cpu;
 mod register;
 pub mod service;
 mod sessions;
+mod sweep;
 
 pub use config::WorkerConfig;
 pub use error::Error;

@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
@@ -27,6 +28,7 @@ use crate::error::Error;
 use crate::on_cpu::OnCpu;
 use crate::register::Registrar;
 use crate::sessions::Sessions;
+use crate::sweep::sweep;
 
 /// Silence after which a caller is pinged, and time it has to answer: a coordinator that vanished frees its tasks.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -53,6 +55,7 @@ pub struct WorkerHandle {
     stop_serving: CancellationToken,
     registrar: JoinHandle<()>,
     server: JoinHandle<()>,
+    _sweeper: AbortOnDropHandle<()>,
     // Last: operators end after nobody can ask for them any more.
     _cpu: CpuRuntime,
 }
@@ -104,6 +107,7 @@ impl Worker {
         let tasks = TaskWorker::from_session_builder(sessions)
             .with_runtime_env(Arc::clone(&runtime))
             .with_version(env!("CARGO_PKG_VERSION"));
+        let sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(tasks.clone(), Arc::clone(&runtime))));
         let stop_serving = CancellationToken::new();
         let max_plan = usize::try_from(config.max_plan_size.as_u64()).unwrap_or(usize::MAX);
         let server = tokio::spawn(serve(
@@ -139,6 +143,7 @@ impl Worker {
             stop_serving,
             registrar,
             server,
+            _sweeper: sweeper,
             _cpu: cpu,
         })
     }
