@@ -27,7 +27,7 @@ use super::distributed::{Distributed, Distribution};
 use super::local::LocalAttempt;
 use super::{Attempt, QueryEngine};
 use crate::members::Patience;
-use crate::planning::shape::{plan_bytes, subqueries_allow_distribution};
+use crate::planning::shape::{is_recursive, plan_bytes, subqueries_allow_distribution};
 use crate::registration::Membership;
 
 /// Compression of batches between workers.
@@ -202,6 +202,8 @@ impl Execution {
     ) -> Option<&'static str> {
         if !subqueries_allow {
             Some("a scalar subquery might return several rows")
+        } else if is_recursive(plan) {
+            Some("a recursive query is executed once per step")
         } else if workers == 0 {
             Some("no worker is live")
         } else if plan_bytes(plan) < self.shared.config.local_below.as_u64() {

@@ -8,6 +8,7 @@ use datafusion::logical_expr::{Expr, FetchType, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::BinaryExpr;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use quarry_engine::formats::reading::file_scan;
 
 use super::splits::scan_bytes;
@@ -17,6 +18,12 @@ use super::splits::scan_bytes;
 pub fn plan_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
     let own = file_scan(plan).map_or(0, scan_bytes);
     own + plan.children().into_iter().map(plan_bytes).sum::<u64>()
+}
+
+/// Whether a plan contains a recursive query. Its recursive part is executed once per step, a stage on workers only once.
+#[must_use]
+pub fn is_recursive(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<RecursiveQueryExec>() || plan.children().into_iter().any(is_recursive)
 }
 
 /// Deepest nesting that travels. Each level of operators or expressions takes two levels of messages, and protobuf's decoder
@@ -172,6 +179,17 @@ mod tests {
             "select * from t where column1 in (select column1 from t where column2 = (select column1 from t))",
         ] {
             assert!(!subqueries_allow_distribution(&logical(sql).await).unwrap(), "{sql}");
+        }
+    }
+
+    #[tokio::test]
+    async fn recursion_is_seen_wherever_it_is() {
+        let context = SessionContext::new();
+        let recursive =
+            "with recursive r as (select 1 as n union all select n + 1 from r where n < 3) select sum(n) from r";
+        for (sql, expected) in [(recursive, true), ("select sum(value) from range(1, 3)", false)] {
+            let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+            assert_eq!(is_recursive(&plan), expected, "{sql}");
         }
     }
 
