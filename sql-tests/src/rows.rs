@@ -254,7 +254,6 @@ pub(crate) fn typed(rows: &[i64]) -> RecordBatch {
         // Row 5 is null throughout; row 6 repeats row 3.
         rows.iter()
             .map(|&n| (n != 5).then(|| values[((n - 1) % 4).min(3) as usize]))
-            .map(|v| v)
             .collect()
     }
     let text = pick(rows, ["", "Grüße, 世界", "plain", "it's \"quoted\""]);
