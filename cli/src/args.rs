@@ -36,7 +36,6 @@ pub struct GlobalArgs {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "made once per process")]
 pub enum Command {
     /// Run a NameNode: the namespace and the block map of the file system
     Namenode(NamenodeArgs),

@@ -200,6 +200,7 @@ fn cells(column: &dyn Array) -> Result<Vec<Cell>, ArrowError> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::slice;
     use std::sync::Arc;
 
     use arrow::array::{Decimal128Array, Float64Array, StringArray, StringViewArray};
@@ -219,7 +220,7 @@ mod tests {
     #[test]
     fn order_counts_only_where_asked_for() {
         let (a, b) = (batch(&["x", "y"], &[1.0, 2.0]), batch(&["y", "x"], &[2.0, 1.0]));
-        assert_eq!(check(&[a.clone()], &[b.clone()], &[]), None);
+        assert_eq!(check(slice::from_ref(&a), slice::from_ref(&b), &[]), None);
         assert_eq!(check(&[a], &[b], &[0]), Some(Difference::Order { at: 0 }));
     }
 
@@ -233,11 +234,7 @@ mod tests {
     fn floats_have_a_tolerance_and_no_more() {
         let right = batch(&["x", "x"], &[1.0, 3.0]);
         assert_eq!(
-            check(
-                std::slice::from_ref(&right),
-                &[batch(&["x", "x"], &[3.0, 1.0 + 1e-12])],
-                &[]
-            ),
+            check(slice::from_ref(&right), &[batch(&["x", "x"], &[3.0, 1.0 + 1e-12])], &[]),
             None
         );
         assert!(matches!(
@@ -284,11 +281,11 @@ mod tests {
     fn missing_rows_and_renamed_columns_are_seen() {
         let one = batch(&["x"], &[1.0]);
         assert_eq!(
-            check(std::slice::from_ref(&one), &[], &[]),
+            check(slice::from_ref(&one), &[], &[]),
             Some(Difference::RowCount { expected: 1, actual: 0 })
         );
         let names = Arc::new(StringArray::from(vec!["x"])) as Arc<dyn Array>;
-        let renamed = RecordBatch::try_from_iter([("other", names), ("v", one.column(1).clone())]).unwrap();
+        let renamed = RecordBatch::try_from_iter([("other", names), ("v", Arc::clone(one.column(1)))]).unwrap();
         assert!(matches!(
             check(&[one], &[renamed], &[]),
             Some(Difference::Columns { .. })

@@ -1,7 +1,7 @@
 //! Every role in this process, joined by real sockets.
 
 use anyhow::Context;
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use quarry_coordinator::CoordinatorHandle;
 use quarry_dfs_client::LocalReplicas;
 use quarry_dfs_datanode::DataNodeHandle;
@@ -95,13 +95,17 @@ impl Embedded {
         Some(HostedReplicas::of(&node.datanode))
     }
 
-    /// Ends everything, whoever needs others first.
+    /// Ends everything: the workers, which then leave the coordinator in order, the coordinator, the file system.
     pub(super) async fn shutdown(self) {
+        let (datanodes, workers): (Vec<_>, Vec<_>) = self
+            .nodes
+            .into_iter()
+            .flatten()
+            .map(|node| (node.datanode, node.worker))
+            .unzip();
+        join_all(workers.into_iter().map(WorkerHandle::shutdown)).await;
         self.coordinator.shutdown().await;
-        for node in self.nodes.into_iter().flatten() {
-            node.worker.shutdown().await;
-            node.datanode.shutdown().await;
-        }
+        join_all(datanodes.iter().map(DataNodeHandle::shutdown)).await;
         self.namenode.shutdown().await;
     }
 }

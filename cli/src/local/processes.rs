@@ -158,7 +158,7 @@ impl Processes {
         Ok(())
     }
 
-    /// Ends all children in order: those that need others first.
+    /// Ends all children, in their order.
     pub(super) async fn shutdown(mut self) {
         self.stop.cancel();
         while self.watchers.join_next().await.is_some() {}
@@ -377,11 +377,11 @@ impl Watcher {
         }
     }
 
-    /// Ends the child in its turn: the coordinator, then the nodes, then the NameNode.
+    /// Ends the child in its turn: the nodes, whose workers leave the coordinator in order, the coordinator, the NameNode.
     async fn end(&self, running: &mut Running) {
         let turn = match self.role {
-            Role::Coordinator => Duration::ZERO,
-            Role::Node(_) => Duration::from_millis(200),
+            Role::Node(_) => Duration::ZERO,
+            Role::Coordinator => Duration::from_millis(200),
             Role::Namenode => Duration::from_millis(400),
         };
         tokio::time::sleep(turn).await;

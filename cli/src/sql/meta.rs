@@ -12,7 +12,7 @@ use super::client::SqlClient;
 use super::render::Format;
 
 /// What `\?` shows.
-pub const HELP: &str = "\
+pub(super) const HELP: &str = "\
 Statements end with `;` and may span lines. Ctrl-C cancels, Ctrl-D leaves.
   \\dt             tables and views
   \\d NAME         columns of a table; NAME or SCHEMA.NAME
@@ -23,7 +23,7 @@ Statements end with `;` and may span lines. Ctrl-C cancels, Ctrl-D leaves.
 
 /// A meta-command.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Meta {
+pub(super) enum Meta {
     /// Leave.
     Quit,
     /// Show what there is.
@@ -43,7 +43,7 @@ pub enum Meta {
 }
 
 /// Reads a command, given without its backslash.
-pub fn parse(command: &str) -> Meta {
+pub(super) fn parse(command: &str) -> Meta {
     let words: Vec<_> = command.trim().trim_end_matches(';').split_whitespace().collect();
     match words.as_slice() {
         ["q" | "quit"] => Meta::Quit,

@@ -1,6 +1,7 @@
 //! Results as text: a box table for a person, CSV or JSON for a program. CSV and JSON are written as the rows come.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::csv::{Writer as CsvWriter, WriterBuilder as CsvBuilder};
@@ -37,7 +38,7 @@ enum Form<W: Write> {
         table: Box<Table>,
         max_rows: usize,
     },
-    Csv(CsvWriter<W>),
+    Csv(Box<CsvWriter<W>>),
     Json(JsonWriter<W, JsonArray>),
 }
 
@@ -55,7 +56,7 @@ impl<W: Write> Renderer<W> {
                 let max_rows = if max_rows == 0 { usize::MAX } else { max_rows };
                 Form::Table {
                     out,
-                    schema: schema.clone(),
+                    schema: Arc::clone(schema),
                     table: Box::new(empty_table(schema)),
                     max_rows,
                 }
@@ -63,8 +64,8 @@ impl<W: Write> Renderer<W> {
             Format::Csv => {
                 let mut writer = CsvBuilder::new().with_header(true).build(out);
                 // The header is owed even if no row comes.
-                writer.write(&RecordBatch::new_empty(schema.clone()))?;
-                Form::Csv(writer)
+                writer.write(&RecordBatch::new_empty(Arc::clone(schema)))?;
+                Form::Csv(Box::new(writer))
             }
             Format::Json => Form::Json(JsonBuilder::new().with_explicit_nulls(true).build(out)),
         };
@@ -159,8 +160,6 @@ fn add_rows(table: &mut Table, batch: &RecordBatch, limit: usize) -> Result<(), 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::sync::Arc;
-
     use arrow::array::{Int64Array, StringArray};
     use arrow::datatypes::{Field, Schema};
 

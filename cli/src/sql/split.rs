@@ -12,15 +12,15 @@ pub struct Statement<'a> {
 
 /// The statements of a text and what follows the last `;`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Statements<'a> {
+pub(super) struct Statements<'a> {
     /// Complete statements, empty ones left out.
-    pub complete: Vec<Statement<'a>>,
+    pub(super) complete: Vec<Statement<'a>>,
     /// What follows the last `;`, trimmed; `None` if only blanks and comments do.
-    pub rest: Option<Statement<'a>>,
+    pub(super) rest: Option<Statement<'a>>,
 }
 
 /// Cuts `text` at its semicolons.
-pub fn split(text: &str) -> Statements<'_> {
+pub(super) fn split(text: &str) -> Statements<'_> {
     let mut complete = Vec::new();
     let mut start = 0;
     let mut at = 0;

@@ -31,7 +31,7 @@ pub enum Table {
 }
 
 /// Rows of a part of a table, batch by batch.
-pub type Rows = Box<dyn RecordBatchReader + Send>;
+pub(super) type Rows = Box<dyn RecordBatchReader + Send>;
 
 impl Table {
     /// All tables, the small ones first.
@@ -78,18 +78,19 @@ impl Table {
     /// Bytes that one row takes in a Parquet file as this module's neighbours write it (measured at scale factor 1).
     pub fn bytes_per_row(self) -> u64 {
         match self {
-            Self::Region | Self::Nation => 100,
-            Self::Supplier => 90,
-            Self::Customer => 95,
-            Self::Part => 38,
-            Self::PartSupp => 60,
-            Self::Orders => 46,
-            Self::LineItem => 40,
+            Self::Region => 245,
+            Self::Nation => 107,
+            Self::Supplier => 91,
+            Self::Customer => 88,
+            Self::Part => 34,
+            Self::PartSupp => 53,
+            Self::Orders => 39,
+            Self::LineItem => 37,
         }
     }
 
     /// Part `part` (from 1) of `parts` of the table, generated as it is read.
-    pub fn generate(self, scale: f64, part: i32, parts: i32, batch_size: usize) -> Rows {
+    pub(super) fn generate(self, scale: f64, part: i32, parts: i32, batch_size: usize) -> Rows {
         macro_rules! rows {
             ($arrow:ident, $generator:ident) => {
                 Box::new($arrow::new($generator::new(scale, part, parts)).with_batch_size(batch_size))
