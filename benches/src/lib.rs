@@ -1,1 +1,8 @@
-//! Placeholder.
+//! What all benchmarks share: the conditions of a run, statistics of its times, text tables. A benchmark is a binary
+//! under `src/bin`; it measures Quarry beside a peer in the same run and reports ratios.
+//!
+//! Nothing here judges: there is no threshold that a run passes or fails, except that every answer must be right.
+
+pub mod conditions;
+pub mod samples;
+pub mod table;

@@ -1,0 +1,156 @@
+//! TPC-H on a Quarry cluster and on plain DataFusion over the same files, on one machine, in turn.
+//!
+//! 1. A cluster is started and loaded once; its files are copied out, for the peer ([`data`]).
+//! 2. Each query runs on all engines in turn, first to warm up, then for the clock ([`run`], [`peer`]).
+//! 3. Ratios and totals are shown, and written with the conditions of the run ([`report`], [`markdown`]).
+//!
+//! The exit code is 0 only if all engines gave the same answers; how fast they were does not change it.
+
+mod args;
+mod data;
+mod markdown;
+mod peer;
+mod report;
+mod run;
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use quarry::config::{LogConfig, LogFormat};
+use quarry::local::LocalCluster;
+use quarry::shutdown::Signals;
+use quarry::telemetry;
+use quarry::tpch::QUERIES;
+use quarry_benches::conditions::{Conditions, cores};
+use tokio::runtime::{Handle, Runtime};
+
+use args::Args;
+use data::{Data, Home, SCHEMA};
+use peer::Peer;
+use report::{Line, Pick, Report, Setup};
+use run::Race;
+
+fn main() -> ExitCode {
+    match start(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("tpch: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the benchmark; whether all answers were right.
+fn start(args: &Args) -> anyhow::Result<bool> {
+    let log = LogConfig {
+        filter: "warn".into(),
+        format: LogFormat::Text,
+    };
+    telemetry::start(&log)?;
+    let conditions = Conditions::now();
+    // Runtimes of their own: the cluster's heartbeats shall not run on the peer's threads.
+    let (runtime, peers) = (threads()?, threads()?);
+    runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        tokio::select! {
+            outcome = Box::pin(benchmark(args, conditions, peers.handle())) => outcome,
+            // The benchmark is dropped: child processes end, and temporary data is deleted.
+            () = signals.next() => bail!("interrupted"),
+        }
+    })
+}
+
+fn threads() -> anyhow::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder
+        .worker_threads(cores())
+        .enable_all()
+        .build()
+        .context("a runtime")
+}
+
+async fn benchmark(args: &Args, conditions: Conditions, peers: &Handle) -> anyhow::Result<bool> {
+    let home = Home::new(args.data.as_deref())?;
+    let found = home.found(args.scale, args.nodes)?;
+    let cluster = Box::pin(LocalCluster::start(args.cluster(home.cluster())?)).await?;
+    let outcome = Box::pin(measure(args, &home, found, &cluster, peers)).await;
+    let setup = setup(args, &cluster);
+    cluster.shutdown().await;
+    let (data, lines) = outcome?;
+    let report = Report::new(conditions, setup, data, lines);
+    publish(args, &report)?;
+    Ok(report.is_right())
+}
+
+async fn measure(
+    args: &Args,
+    home: &Home,
+    found: Option<Data>,
+    cluster: &LocalCluster,
+    runtime: &Handle,
+) -> anyhow::Result<(Data, Vec<Line>)> {
+    let data = match found {
+        Some(data) => data,
+        None => Box::pin(home.load(cluster, args.scale, args.nodes)).await?,
+    };
+    let mut race = race(args, home, cluster, runtime).await?;
+    let mut lines = Vec::with_capacity(QUERIES.len());
+    for query in &QUERIES {
+        if args.queries.is_empty() || args.queries.contains(&query.id) {
+            let line = race.query(query).await;
+            progress(&line);
+            lines.push(line);
+        }
+    }
+    Ok((data, lines))
+}
+
+async fn race(args: &Args, home: &Home, cluster: &LocalCluster, runtime: &Handle) -> anyhow::Result<Race> {
+    let mut quarry = cluster.sql().await?;
+    quarry.use_schema(SCHEMA).await?;
+    let mut peers = Vec::new();
+    for partitions in args.partitions() {
+        peers.push(Peer::open(&home.files(), partitions, runtime.clone()).await?);
+    }
+    Ok(Race {
+        quarry,
+        peers,
+        scale: args.scale,
+        runs: args.runs,
+    })
+}
+
+fn setup(args: &Args, cluster: &LocalCluster) -> Setup {
+    Setup {
+        processes: args.processes,
+        worker_threads: cluster.worker_threads(),
+        plain_threads: cores(),
+        settings: args
+            .settings
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect(),
+        runs: args.runs,
+    }
+}
+
+fn progress(line: &Line) {
+    match (line.quarry(Pick::Min), line.best_plain(Pick::Min), &line.problem) {
+        (Some(quarry), Some((_, plain)), None) => eprintln!("Q{}: {quarry:.1} ms, plain {plain:.1} ms", line.id),
+        (_, _, problem) => eprintln!("Q{}: {}", line.id, problem.as_deref().unwrap_or("no run")),
+    }
+}
+
+fn publish(args: &Args, report: &Report) -> anyhow::Result<()> {
+    print!("{report}");
+    if let Some(path) = &args.json {
+        fs::write(path, serde_json::to_vec_pretty(report)?).with_context(|| path.display().to_string())?;
+    }
+    if let Some(path) = &args.markdown {
+        fs::write(path, report.to_string()).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! The figures and what follows from them: ratios per query, totals. As JSON they are complete; `markdown` shows them.
+
+use quarry_benches::conditions::Conditions;
+use quarry_benches::samples::Samples;
+use serde::Serialize;
+
+use crate::data::Data;
+
+/// One query on all engines.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Line {
+    /// Number of the query.
+    pub(crate) id: u8,
+    /// Rows of its answer.
+    pub(crate) rows: usize,
+    /// Quarry's times over Flight SQL, from sending the statement to its last row.
+    pub(crate) quarry_ms: Samples,
+    /// Plain DataFusion's times, once for each number of partitions.
+    pub(crate) plain: Vec<Plain>,
+    /// Bytes that Quarry's scans read from replicas beside the worker.
+    pub(crate) local_bytes: u64,
+    /// Bytes that they read over a socket.
+    pub(crate) remote_bytes: u64,
+    /// What went wrong; then the query is in no total.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<String>,
+}
+
+/// Plain DataFusion with one number of partitions.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Plain {
+    /// How many.
+    pub(crate) partitions: usize,
+    /// Its times, from the statement's text to its last row.
+    pub(crate) ms: Samples,
+}
+
+/// Which of several runs stands for all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pick {
+    /// The fastest.
+    Min,
+    /// The middle one.
+    Median,
+}
+
+impl Pick {
+    fn of(self, samples: &Samples) -> Option<f64> {
+        match self {
+            Self::Min => samples.min(),
+            Self::Median => samples.median(),
+        }
+    }
+}
+
+impl Line {
+    /// A query before its first run.
+    pub(crate) fn new(id: u8, partitions: impl Iterator<Item = usize>) -> Self {
+        let plain = |partitions| Plain {
+            partitions,
+            ms: Samples::default(),
+        };
+        Self {
+            id,
+            rows: 0,
+            quarry_ms: Samples::default(),
+            plain: partitions.map(plain).collect(),
+            local_bytes: 0,
+            remote_bytes: 0,
+            problem: None,
+        }
+    }
+
+    /// Quarry's time in milliseconds; absent if the query went wrong.
+    pub(crate) fn quarry(&self, pick: Pick) -> Option<f64> {
+        let good = self.problem.is_none();
+        pick.of(&self.quarry_ms).filter(|_| good)
+    }
+
+    /// The better number of partitions and its time in milliseconds; absent if the query went wrong.
+    pub(crate) fn best_plain(&self, pick: Pick) -> Option<(usize, f64)> {
+        let good = self.problem.is_none();
+        let times = self
+            .plain
+            .iter()
+            .filter_map(|plain| Some((plain.partitions, pick.of(&plain.ms)?)));
+        times.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|_| good)
+    }
+
+    /// Quarry's time divided by the better one of plain DataFusion; absent if the query went wrong.
+    pub(crate) fn ratio(&self, pick: Pick) -> Option<f64> {
+        Some(self.quarry(pick)? / self.best_plain(pick)?.1)
+    }
+}
+
+/// Sums over the queries that went right.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Totals {
+    /// Queries that were run.
+    pub(crate) queries: usize,
+    /// Queries whose answers were equal in all runs on all engines.
+    pub(crate) ok: usize,
+    /// Of each query's fastest run.
+    pub(crate) min: Sum,
+    /// Of each query's middle time.
+    pub(crate) median: Sum,
+    /// Part of the bytes that Quarry scanned that was local, from 0 to 1; absent if nothing was scanned.
+    pub(crate) local_share: Option<f64>,
+}
+
+/// Sums of times in milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Sum {
+    /// Quarry's.
+    pub(crate) quarry_ms: f64,
+    /// Plain DataFusion's, the better number of partitions taken for each query.
+    pub(crate) plain_ms: f64,
+    /// `quarry_ms / plain_ms`.
+    pub(crate) ratio: Option<f64>,
+    /// Plain DataFusion's with each number of partitions.
+    pub(crate) plain_by_partitions: Vec<(usize, f64)>,
+}
+
+impl Totals {
+    fn of(lines: &[Line]) -> Self {
+        let bytes = |bytes: fn(&Line) -> u64| lines.iter().map(bytes).sum::<u64>();
+        let (local, remote) = (bytes(|line| line.local_bytes), bytes(|line| line.remote_bytes));
+        Self {
+            queries: lines.len(),
+            ok: lines.iter().filter(|line| line.problem.is_none()).count(),
+            min: Sum::of(lines, Pick::Min),
+            median: Sum::of(lines, Pick::Median),
+            local_share: (local + remote > 0).then(|| local as f64 / (local + remote) as f64),
+        }
+    }
+}
+
+impl Sum {
+    fn of(lines: &[Line], pick: Pick) -> Self {
+        let good: Vec<_> = lines.iter().filter(|line| line.problem.is_none()).collect();
+        let quarry_ms = good.iter().filter_map(|line| line.quarry(pick)).sum();
+        let plain_ms = good
+            .iter()
+            .filter_map(|line| line.best_plain(pick))
+            .map(|(_, ms)| ms)
+            .sum();
+        let partitions = lines.first().map_or(&[][..], |line| &line.plain);
+        let with = |index: usize| good.iter().filter_map(|line| pick.of(&line.plain[index].ms)).sum();
+        Self {
+            quarry_ms,
+            plain_ms,
+            ratio: (plain_ms > 0.0).then_some(quarry_ms / plain_ms),
+            plain_by_partitions: partitions
+                .iter()
+                .enumerate()
+                .map(|(index, plain)| (plain.partitions, with(index)))
+                .collect(),
+        }
+    }
+}
+
+/// How this benchmark was run.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Setup {
+    /// Whether each role of the cluster had its own process.
+    pub(crate) processes: bool,
+    /// Query threads of each worker.
+    pub(crate) worker_threads: usize,
+    /// Threads of plain DataFusion's runtime.
+    pub(crate) plain_threads: usize,
+    /// Configuration keys that were set for the cluster.
+    pub(crate) settings: Vec<String>,
+    /// Timed runs of each query on each engine, after one that was not timed.
+    pub(crate) runs: u32,
+}
+
+/// A whole run of the benchmark.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Report {
+    benchmark: &'static str,
+    pub(crate) conditions: Conditions,
+    pub(crate) setup: Setup,
+    pub(crate) data: Data,
+    pub(crate) queries: Vec<Line>,
+    pub(crate) totals: Totals,
+}
+
+impl Report {
+    /// Adds up.
+    pub(crate) fn new(conditions: Conditions, setup: Setup, data: Data, queries: Vec<Line>) -> Self {
+        let totals = Totals::of(&queries);
+        Self {
+            benchmark: "tpch",
+            conditions,
+            setup,
+            data,
+            queries,
+            totals,
+        }
+    }
+
+    /// Whether all queries were answered alike by all engines.
+    pub(crate) fn is_right(&self) -> bool {
+        self.totals.ok == self.totals.queries
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A line with these times of Quarry, and of plain DataFusion with 2 and with 4 partitions.
+    pub(crate) fn line(id: u8, quarry: &[f64], two: &[f64], four: &[f64]) -> Line {
+        let mut line = Line::new(id, [2, 4].into_iter());
+        quarry.iter().for_each(|ms| line.quarry_ms.add(*ms));
+        two.iter().for_each(|ms| line.plain[0].ms.add(*ms));
+        four.iter().for_each(|ms| line.plain[1].ms.add(*ms));
+        line
+    }
+
+    #[test]
+    fn the_ratio_is_to_the_better_number_of_partitions() {
+        let line = line(1, &[30.0, 90.0, 45.0], &[20.0, 80.0, 30.0], &[25.0, 26.0, 25.5]);
+        assert_eq!(
+            (line.best_plain(Pick::Min), line.ratio(Pick::Min)),
+            (Some((2, 20.0)), Some(1.5))
+        );
+        assert_eq!(line.best_plain(Pick::Median), Some((4, 25.5)));
+    }
+
+    #[test]
+    fn a_query_that_went_wrong_is_in_no_total() {
+        let mut wrong = line(2, &[1.0], &[100.0], &[100.0]);
+        wrong.problem = Some("1 rows, expected 2".into());
+        assert_eq!((wrong.quarry(Pick::Min), wrong.ratio(Pick::Min)), (None, None));
+        let totals = Totals::of(&[line(1, &[30.0], &[20.0], &[25.0]), wrong]);
+        assert_eq!((totals.queries, totals.ok, totals.min.ratio), (2, 1, Some(1.5)));
+        assert_eq!(totals.min.plain_by_partitions, [(2, 20.0), (4, 25.0)]);
+    }
+
+    #[test]
+    fn totals_take_the_better_partitions_query_by_query() {
+        let totals = Totals::of(&[line(1, &[30.0], &[20.0], &[25.0]), line(2, &[30.0], &[20.0], &[10.0])]);
+        assert_eq!(
+            (totals.min.quarry_ms, totals.min.plain_ms, totals.min.ratio),
+            (60.0, 30.0, Some(2.0))
+        );
+        assert_eq!(totals.min.plain_by_partitions, [(2, 40.0), (4, 35.0)]);
+    }
+
+    #[test]
+    fn without_times_there_is_no_ratio() {
+        assert_eq!(Totals::of(&[]).min.ratio, None);
+        assert_eq!(Totals::of(&[]).local_share, None);
+    }
+}

@@ -1,0 +1,131 @@
+//! The race: each query on all engines in turn, once to warm up and then for the clock. Every answer of every run is
+//! compared, so that no engine gains by a wrong one.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use arrow::array::RecordBatch;
+use quarry::demo::compare;
+use quarry::sql::SqlClient;
+use quarry::tpch::{self, Query};
+use quarry_benches::samples::Samples;
+use tokio::time::timeout;
+
+use crate::peer::Peer;
+use crate::report::{Line, Plain};
+
+/// One run of one query may take this long: far more than any should, so that a hang ends with a name.
+const LONGEST_RUN: Duration = Duration::from_secs(600);
+
+/// The engines, ready to run.
+pub(crate) struct Race {
+    /// A session of the cluster, in the benchmark's schema.
+    pub(crate) quarry: SqlClient,
+    /// Plain DataFusion, once for each number of partitions; the first gives the right answer.
+    pub(crate) peers: Vec<Peer>,
+    /// Scale factor of the data.
+    pub(crate) scale: f64,
+    /// Timed runs.
+    pub(crate) runs: u32,
+}
+
+/// An engine's answer to one run.
+struct Answer {
+    ms: f64,
+    batches: Vec<RecordBatch>,
+    local_bytes: u64,
+    remote_bytes: u64,
+}
+
+impl Race {
+    /// Runs a query on all engines; what goes wrong is told in the line.
+    pub(crate) async fn query(&mut self, query: &Query) -> Line {
+        let mut line = Line::new(query.id, self.peers.iter().map(Peer::partitions));
+        let mut right = None;
+        for run in 0..=self.runs {
+            if let Err(problem) = self.round(query, run, &mut right, &mut line).await {
+                line.problem = Some(format!("{problem:#}"));
+                break;
+            }
+        }
+        line
+    }
+
+    /// One run on each engine. Another one begins each time, so that none always follows the same one.
+    async fn round(
+        &mut self,
+        query: &Query,
+        run: u32,
+        right: &mut Option<Vec<RecordBatch>>,
+        line: &mut Line,
+    ) -> anyhow::Result<()> {
+        let engines = self.peers.len() + 1;
+        let mut answers = Vec::with_capacity(engines);
+        for place in 0..engines {
+            let engine = (place + run as usize) % engines;
+            answers.push((engine, self.answer(query, engine).await?));
+        }
+        answers.sort_by_key(|(engine, _)| *engine);
+        let right = right.get_or_insert_with(|| answers[1].1.batches.clone());
+        for (engine, answer) in &answers {
+            if let Some(difference) = compare(right, &answer.batches, query.order_by)? {
+                bail!("{} answered wrong in run {run}: {difference}", self.name(*engine));
+            }
+        }
+        if run > 0 {
+            answers
+                .iter()
+                .for_each(|(engine, answer)| record(line, *engine, answer));
+        }
+        Ok(())
+    }
+
+    /// Runs a query on Quarry (engine 0) or on a peer (from 1).
+    async fn answer(&mut self, query: &Query, engine: usize) -> anyhow::Result<Answer> {
+        let name = self.name(engine);
+        let answer = timeout(LONGEST_RUN, Box::pin(self.answer_without_limit(query, engine))).await;
+        let answer = answer.with_context(|| format!("{name} did not answer within {LONGEST_RUN:?}"))?;
+        answer.with_context(|| format!("{name} failed"))
+    }
+
+    async fn answer_without_limit(&mut self, query: &Query, engine: usize) -> anyhow::Result<Answer> {
+        if engine == 0 {
+            let measured = tpch::measure(&mut self.quarry, query, self.scale).await?;
+            return Ok(Answer {
+                ms: measured.ms,
+                batches: measured.batches,
+                local_bytes: measured.local_bytes,
+                remote_bytes: measured.remote_bytes,
+            });
+        }
+        let (ms, batches) = self.peers[engine - 1].run(query.sql(self.scale)).await?;
+        Ok(Answer {
+            ms,
+            batches,
+            local_bytes: 0,
+            remote_bytes: 0,
+        })
+    }
+
+    fn name(&self, engine: usize) -> String {
+        match engine {
+            0 => "Quarry".to_owned(),
+            peer => format!("DataFusion with {} partitions", self.peers[peer - 1].partitions()),
+        }
+    }
+}
+
+fn record(line: &mut Line, engine: usize, answer: &Answer) {
+    let samples: &mut Samples = match engine {
+        0 => {
+            line.rows = answer.batches.iter().map(RecordBatch::num_rows).sum();
+            (line.local_bytes, line.remote_bytes) = (answer.local_bytes, answer.remote_bytes);
+            &mut line.quarry_ms
+        }
+        peer => {
+            let Plain { ms, .. } = &mut line.plain[peer - 1];
+            ms
+        }
+    };
+    samples.add(answer.ms);
+}
