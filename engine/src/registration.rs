@@ -8,7 +8,13 @@ use std::time::Duration;
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Generated messages, client and server.
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::clone_on_ref_ptr
+)]
 pub mod v1 {
     tonic::include_proto!("quarry.engine.v1");
 }

@@ -98,10 +98,13 @@ impl RowGroupFacts {
     }
 }
 
+/// Length, time of change, and what is known of the file as it is then.
+type Known = (u64, DateTime<Utc>, Arc<FileFacts>);
+
 /// Facts by path, valid for one length and time of change.
 #[derive(Debug, Default)]
 pub(super) struct Footers {
-    known: Mutex<HashMap<String, (u64, DateTime<Utc>, Arc<FileFacts>)>>,
+    known: Mutex<HashMap<String, Known>>,
 }
 
 impl Footers {
