@@ -4,8 +4,13 @@
 //! process. So the shape is measured here on the flat list of tokens, and after planning once more on the plan, where `WITH` and views have
 //! been put in. Text that passes still meets the parser's own depth limit, a large stack and a time limit ([`crate::planning_thread`]).
 
+use std::ops::ControlFlow;
+
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Visit, Visitor};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -53,21 +58,129 @@ pub(crate) fn check_tokens(tokens: &[TokenWithSpan], limits: &StatementLimits) -
     Ok(())
 }
 
-/// Checks the size of a plan. Shared parts count as often as they are used: that is how often the optimizer visits them.
+/// Checks how large a statement becomes once each use of a `WITH` query is replaced by the query: `WITH` queries that use each other
+/// twice grow without bound, and the planner would walk over all of it.
+///
+/// # Errors
+/// [`Error::TooComplex`].
+pub(crate) fn check_expansion(statement: &Statement, limits: &StatementLimits) -> Result<()> {
+    let mut expansion = Expansion::default();
+    visit_statement(statement, &mut expansion);
+    let relations = usize::try_from(expansion.largest).unwrap_or(usize::MAX);
+    within(
+        "number of relations with every WITH query put in",
+        relations,
+        limits.plan_nodes,
+        "limits.plan_nodes",
+    )
+}
+
+fn visit_statement(statement: &Statement, expansion: &mut Expansion) {
+    // The visitor never breaks off.
+    let _ = match statement {
+        Statement::Statement(statement) => statement.visit(expansion),
+        Statement::Explain(explain) => {
+            visit_statement(&explain.statement, expansion);
+            ControlFlow::Continue(())
+        }
+        Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_) => ControlFlow::Continue(()),
+    };
+}
+
+/// Counts relations while walking over a statement once. Its order is the text's: a `WITH` query comes before its uses.
+#[derive(Default)]
+struct Expansion {
+    /// Queries we are inside of.
+    frames: Vec<Frame>,
+    /// Relations behind each name that `WITH` has given, innermost last.
+    names: Vec<(String, u64)>,
+    largest: u64,
+}
+
+struct Frame {
+    relations: u64,
+    /// `WITH` queries of this query, by where they lie in memory.
+    definitions: Vec<(*const Query, String)>,
+    /// How many names were known outside of it.
+    outer_names: usize,
+}
+
+impl Visitor for Expansion {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let definitions = query.with.iter().flat_map(|with| &with.cte_tables);
+        let definitions = definitions.map(|cte| {
+            (
+                std::ptr::from_ref(cte.query.as_ref()),
+                cte.alias.name.value.to_lowercase(),
+            )
+        });
+        let frame = Frame {
+            relations: 1,
+            definitions: definitions.collect(),
+            outer_names: self.names.len(),
+        };
+        self.frames.push(frame);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let Some(frame) = self.frames.pop() else {
+            return ControlFlow::Continue(());
+        };
+        self.names.truncate(frame.outer_names);
+        self.largest = self.largest.max(frame.relations);
+        if let Some(parent) = self.frames.last_mut() {
+            let here = std::ptr::from_ref(query);
+            match parent.definitions.iter().find(|(definition, _)| *definition == here) {
+                Some((_, name)) => self.names.push((name.clone(), frame.relations)),
+                None => parent.relations = parent.relations.saturating_add(frame.relations),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        let name = relation.to_string().replace('"', "").to_lowercase();
+        let relations = self
+            .names
+            .iter()
+            .rev()
+            .find(|(known, _)| *known == name)
+            .map_or(1, |(_, relations)| *relations);
+        if let Some(frame) = self.frames.last_mut() {
+            frame.relations = frame.relations.saturating_add(relations);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Checks the size of a plan. Shared parts and views count as often as they are used: that is how often the optimizer visits them.
 ///
 /// # Errors
 /// [`Error::TooComplex`].
 pub(crate) fn check_plan(plan: &LogicalPlan, limits: &StatementLimits) -> Result<()> {
     let mut nodes = 0_usize;
-    plan.apply_with_subqueries(|_| {
-        nodes += 1;
-        Ok(if nodes > limits.plan_nodes {
+    count_nodes(plan, limits.plan_nodes, &mut nodes)?;
+    within("number of plan nodes", nodes, limits.plan_nodes, "limits.plan_nodes")
+}
+
+fn count_nodes(plan: &LogicalPlan, limit: usize, nodes: &mut usize) -> Result<(), DataFusionError> {
+    plan.apply_with_subqueries(|node| {
+        *nodes += 1;
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(view) = scan.source.get_logical_plan()
+        {
+            count_nodes(&view, limit, nodes)?;
+        }
+        Ok(if *nodes > limit {
             TreeNodeRecursion::Stop
         } else {
             TreeNodeRecursion::Continue
         })
     })?;
-    within("number of plan nodes", nodes, limits.plan_nodes, "limits.plan_nodes")
+    Ok(())
 }
 
 fn within(what: &'static str, found: usize, limit: usize, knob: &'static str) -> Result<()> {
@@ -280,7 +393,7 @@ mod tests {
     #[test]
     fn chains_of_operators_are_counted() {
         for operator in [" + ", " || ", " OR ", " and ", " = ", "::int + ", " is null is null + "] {
-            let sql = format!("select {}", vec!["1"; 100_000].join(operator));
+            let sql = format!("select {}", vec!["1"; 50_000].join(operator));
             assert_eq!(broken(&sql), "limits.operator_chain", "{operator}");
         }
         assert_eq!(
@@ -313,6 +426,39 @@ mod tests {
         assert_eq!(broken(&unions), "limits.relations");
         let commas = vec!["t"; 10_000].join(", ");
         assert_eq!(broken(&format!("select 1 from {commas}")), "limits.relations");
+    }
+
+    fn expand(sql: &str) -> Result<()> {
+        let statements = datafusion::sql::parser::DFParser::parse_sql(sql).unwrap();
+        check_expansion(&statements[0], &StatementLimits::default())
+    }
+
+    #[test]
+    fn queries_that_double_each_other_are_counted() {
+        let doubling = |levels: usize| {
+            let level = |n: usize| format!("C{n} as (select * from c{0} union all select * from \"c{0}\")", n - 1);
+            let queries = (1..=levels).map(level).collect::<Vec<_>>().join(", ");
+            format!("with c0 as (select 1), {queries} select * from c{levels}")
+        };
+        expand(&doubling(10)).unwrap();
+        assert!(matches!(
+            expand(&doubling(40)),
+            Err(Error::TooComplex {
+                knob: "limits.plan_nodes",
+                ..
+            })
+        ));
+        assert!(expand(&format!("explain {}", doubling(40))).is_err());
+    }
+
+    #[test]
+    fn nested_queries_count_within_and_names_end_with_their_query() {
+        let nested = "with a as (with b as (select * from t, t) select * from b, b, b) select * from a, a, b";
+        let statements = datafusion::sql::parser::DFParser::parse_sql(nested).unwrap();
+        let mut expansion = Expansion::default();
+        visit_statement(&statements[0], &mut expansion);
+        // b: 1 + 2; a: 1 + 3 * 3; all: 1 + 2 * 10 + 1, for the last b is a table.
+        assert_eq!(expansion.largest, 22);
     }
 
     #[test]

@@ -2,11 +2,11 @@
 //!
 //! A statement's way through this crate:
 //!
-//! 1. [`server`] accepts connections; [`flight_sql`] decodes the call and finds its [`session`]
-//! 2. [`statement`] parses it within the limits of [`guard`] on a [`planning_thread`], and finds out what it is
+//! 1. `server` accepts connections; `flight_sql` decodes the call and finds its [`session`]
+//! 2. [`statement`] parses it within the limits of `guard` on a `planning_thread`, and finds out what it is
 //! 3. names come from the [`catalog`], whose files live in the distributed file system
 //! 4. a command is done at once; a query becomes an attempt of the [`execution`] engine, placed by [`planning`] on the [`members`]
-//! 5. its result waits in [`query`] until the client fetches; rows stream as they come, cast by [`wire_types`]
+//! 5. its result waits in [`query`] until the client fetches; rows stream as they come, cast by `wire_types`
 //!
 //! What is *not* here: reading table data (that is the engine's, mostly on workers), and any state that a restart would miss.
 

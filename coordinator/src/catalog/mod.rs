@@ -4,11 +4,11 @@
 //! each other, and a crash leaves a change done or not begun. Nothing here is held only in memory:
 //!
 //! 1. [`store`]: what a file system must do; [`dfs`] and [`memory`] do it
-//! 2. [`record`]: what is in a file; [`name`]: what it is called
+//! 2. [`record`]: what is in a file; `name`: what it is called
 //! 3. [`snapshot`]: the names of one moment, looked up again when older than `refresh`
 //! 4. [`providers`]: the same as DataFusion's catalogs, for the planner
 //!
-//! Names here are already normalized (see [`name`]); the only catalog is [`CATALOG`].
+//! Names here are already normalized (see `name`); the only catalog is [`CATALOG`].
 
 pub mod dfs;
 pub mod memory;

@@ -36,6 +36,8 @@ pub struct CatalogView {
     pub system: Arc<SystemTables>,
     /// Plans views: the session's state, without catalogs.
     pub base: Arc<SessionState>,
+    /// Schema and name of a view that is being defined: it must not be used, by itself or through other views.
+    pub defining: Option<(String, String)>,
 }
 
 impl fmt::Debug for CatalogView {
@@ -135,6 +137,15 @@ impl StoredSchema {
     }
 
     async fn open(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if self
+            .catalog
+            .view
+            .defining
+            .as_ref()
+            .is_some_and(|(schema, view)| *schema == self.name && view == name)
+        {
+            return Err(Error::invalid(format!("view {}.{name} would contain itself", self.name)).into());
+        }
         let Some(object) = self.object(name).await? else {
             return Ok(None);
         };

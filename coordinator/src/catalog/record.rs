@@ -1,6 +1,6 @@
 //! The content of a catalog file.
 //!
-//! One JSON object of UTF-8 text, at most [`MAX_BYTES`] long:
+//! One JSON object of UTF-8 text, at most `MAX_BYTES` long:
 //!
 //! | field | meaning |
 //! |---|---|

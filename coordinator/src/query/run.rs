@@ -1,11 +1,11 @@
 //! Runs a planned query: attempts, held-back rows, one way to end.
 //!
-//! 1. The first rows of an attempt are held back, up to [`WINDOW_BYTES`] or [`WINDOW_TIME`] after the first.
-//! 2. A worker lost meanwhile costs nothing the client could notice: the query is planned again without it, at most [`MAX_RETRIES`] times.
+//! 1. The first rows of an attempt are held back, up to `WINDOW_BYTES` or `WINDOW_TIME` after the first.
+//! 2. A worker lost meanwhile costs nothing the client could notice: the query is planned again without it, at most `MAX_RETRIES` times.
 //! 3. Once rows have left, a lost worker is the query's error, which names it.
 //! 4. A client that goes away, a cancellation, the time limit: each drops the attempt's stream, and with it everything that works for it.
 //!
-//! Rows go through a channel of [`CHANNEL_BATCHES`]: a slow client holds up the query, not the server's memory.
+//! Rows go through a channel of `CHANNEL_BATCHES`: a slow client holds up the query, not the server's memory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,8 +59,9 @@ pub struct Run {
     pub state: Arc<SessionState>,
     /// Its record.
     pub query: Arc<Query>,
-    /// What to run, one after the other: more than one if a statement was bound to several rows of parameters.
-    pub plans: Vec<LogicalPlan>,
+    /// What to run, one after the other: more than one if a statement was bound to several rows of parameters. Shared, because
+    /// copying a plan recurses over its expressions, for which only planning threads have the stack.
+    pub plans: Vec<Arc<LogicalPlan>>,
     /// The first plan's first attempt, planned already.
     pub first: Box<dyn Attempt>,
     /// What happens with the rows.
@@ -127,9 +128,9 @@ impl Run {
         for plan in plans {
             let attempt = match first.take() {
                 Some(attempt) => attempt,
-                None => planner.plan(plan.clone()).await?,
+                None => planner.plan(&plan).await?,
             };
-            run_one(&planner, plan, attempt, &mut sink).await?;
+            run_one(&planner, &plan, attempt, &mut sink).await?;
         }
         Ok(())
     }
@@ -144,10 +145,11 @@ struct Planner {
 }
 
 impl Planner {
-    async fn plan(&self, plan: LogicalPlan) -> Result<Box<dyn Attempt>> {
+    async fn plan(&self, plan: &Arc<LogicalPlan>) -> Result<Box<dyn Attempt>> {
         let (engine, state, id) = (Arc::clone(&self.engine), Arc::clone(&self.state), self.query.id);
+        let plan = Arc::clone(plan);
         self.threads
-            .run(move || async move { Ok(engine.plan(&state, id, plan).await?) })
+            .run(move || async move { Ok(engine.plan(&state, id, plan.as_ref().clone()).await?) })
             .await
     }
 }
@@ -170,7 +172,12 @@ impl Sink<'_> {
 }
 
 /// Runs one plan to its end, again if a worker is lost while that cannot be noticed.
-async fn run_one(planner: &Planner, plan: LogicalPlan, first: Box<dyn Attempt>, sink: &mut Sink<'_>) -> Result<()> {
+async fn run_one(
+    planner: &Planner,
+    plan: &Arc<LogicalPlan>,
+    first: Box<dyn Attempt>,
+    sink: &mut Sink<'_>,
+) -> Result<()> {
     let mut attempt = first;
     let mut retries = 0;
     loop {
@@ -183,7 +190,7 @@ async fn run_one(planner: &Planner, plan: LogicalPlan, first: Box<dyn Attempt>, 
         }
         retries += 1;
         tracing::info!(query = %planner.query.id, %error, retries, "planning again, no row has left yet");
-        attempt = planner.plan(plan.clone()).await?;
+        attempt = planner.plan(plan).await?;
     }
 }
 

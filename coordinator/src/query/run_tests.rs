@@ -88,7 +88,7 @@ fn run(mut scripts: Vec<Script>, purpose: Purpose, limit: Duration) -> (Arc<Quer
         threads: PlanningThreads::new(2, Duration::from_secs(30), Handle::current()),
         state: Arc::new(SessionContext::new().state()),
         query: Arc::clone(&query),
-        plans: vec![LogicalPlanBuilder::empty(true).build().unwrap()],
+        plans: vec![Arc::new(LogicalPlanBuilder::empty(true).build().unwrap())],
         first: Box::new(Scripted(Mutex::new(Some(first)))),
         purpose,
         deadline: (Instant::now() + limit, limit),

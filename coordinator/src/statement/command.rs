@@ -12,6 +12,7 @@ use super::table;
 use crate::catalog::providers::plan_view;
 use crate::catalog::{Catalog, CatalogObject, INFORMATION_SCHEMA, IfExists, ObjectKind, SYSTEM_SCHEMA, View};
 use crate::error::{Error, Result};
+use crate::guard;
 use crate::session::Session;
 
 /// Does what a command says.
@@ -95,7 +96,9 @@ async fn create_view(create: &CreateView, scope: &Scope, session: &Session) -> R
         sql: Statement::CreateView(plain).to_string(),
         default_schema: scope.names.default_schema.clone(),
     };
-    check_view(create, &stored, scope).await?;
+    let mut scope = scope.clone();
+    scope.view.defining = Some((name.schema.clone(), name.object.clone()));
+    check_view(create, &stored, &scope).await?;
     scope
         .view
         .catalog
@@ -119,6 +122,7 @@ async fn check_view(create: &CreateView, stored: &View, scope: &Scope) -> Result
         return Err(Error::invalid("a view cannot have parameters"));
     }
     let later = plan_view(&scope.view, stored, 1).await?;
+    guard::check_plan(&later, &scope.limits)?;
     if later.schema().as_arrow() != meant.input.schema().as_arrow() {
         let hint = "a session with its own datafusion.sql_parser settings cannot create this view; RESET them first";
         return Err(Error::invalid(format!(

@@ -20,7 +20,6 @@ mod show;
 mod sql_type;
 mod table;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -163,7 +162,7 @@ impl Dispatcher {
     /// # Cancel safety
     /// Commands that have begun may or may not be done.
     pub async fn submit(
-        &self,
+        self: &Arc<Self>,
         session: &Arc<Session>,
         sql: &str,
         values: Option<RecordBatch>,
@@ -175,16 +174,47 @@ impl Dispatcher {
         })?;
         let mut abandoned = AbandonGuard(Some(Arc::clone(&query)));
         let cancelled = query.cancel.clone();
+        let work = {
+            let (this, session, sql, query) = (
+                Arc::clone(self),
+                Arc::clone(session),
+                sql.to_owned(),
+                Arc::clone(&query),
+            );
+            move || async move { this.submit_all(&session, &sql, values, &query).await }
+        };
         let result = tokio::select! {
             biased;
             () = cancelled.cancelled() => Err(Error::Cancelled),
-            result = self.submit_as(session, sql, values, &query) => result,
+            result = self.threads.run(work) => result,
         };
         abandoned.0 = None;
         result.map_err(|error| {
             query.fail(&error);
             FailedStatement { query: query.id, error }
         })
+    }
+
+    /// Everything that handles a statement's syntax, from parsing to planning: on a planning thread, for even a copy of it recurses.
+    async fn submit_all(
+        &self,
+        session: &Arc<Session>,
+        sql: &str,
+        values: Option<RecordBatch>,
+        query: &Arc<Query>,
+    ) -> Result<(PendingResult, bool)> {
+        let statements = parse::parse(sql, &self.limits)?;
+        let total = statements.len();
+        let mut values = values;
+        for (index, statement) in statements.into_iter().enumerate() {
+            let last = index + 1 == total;
+            let values = if last { values.take() } else { None };
+            let result = self.execute(session, statement, values, query, last).await;
+            if let Some(outcome) = result.map_err(|error| at(error, index + 1, total))? {
+                return Ok(outcome);
+            }
+        }
+        Err(Error::Internal("a text without a last statement".to_owned()))
     }
 
     /// Tables and views that match, of all schemas. Those that cannot be opened are left out if columns are asked for.
@@ -204,35 +234,6 @@ impl Dispatcher {
             .await
     }
 
-    async fn submit_as(
-        &self,
-        session: &Arc<Session>,
-        sql: &str,
-        values: Option<RecordBatch>,
-        query: &Arc<Query>,
-    ) -> Result<(PendingResult, bool)> {
-        let statements = self.parse(sql).await?;
-        let total = statements.len();
-        let mut values = values;
-        for (index, statement) in statements.into_iter().enumerate() {
-            let last = index + 1 == total;
-            let values = if last { values.take() } else { None };
-            let result = self.execute(session, statement, values, query, last).await;
-            let outcome = result.map_err(|error| at(error, index + 1, total))?;
-            if let Some(outcome) = outcome {
-                return Ok(outcome);
-            }
-        }
-        Err(Error::Internal("a text without a last statement".to_owned()))
-    }
-
-    async fn parse(&self, sql: &str) -> Result<VecDeque<DfStatement>> {
-        let (sql, limits) = (sql.to_owned(), Arc::clone(&self.limits));
-        self.threads
-            .run(move || async move { parse::parse(&sql, &limits) })
-            .await
-    }
-
     /// Executes one statement; the last one's result is returned.
     async fn execute(
         &self,
@@ -249,11 +250,13 @@ impl Dispatcher {
             return Err(Error::Unsupported(what.to_owned()));
         }
         let scope = self.scope(session).await?;
-        let mut outcome = self.outcome(session, &scope, kind, values.clone(), query).await;
+        let mut outcome = self.outcome(session, &scope, kind, values.as_ref(), query).await;
         if !is_command && matches!(&outcome, Err(error) if error.kind() == ErrorKind::NotFound) {
             self.catalog.fresh_snapshot().await?;
             let scope = self.scope(session).await?;
-            outcome = self.outcome(session, &scope, classify(statement)?, values, query).await;
+            outcome = self
+                .outcome(session, &scope, classify(statement)?, values.as_ref(), query)
+                .await;
         }
         let outcome = outcome?;
         Ok(last.then(|| (self.pending(outcome, scope, query), is_command)))
@@ -261,48 +264,46 @@ impl Dispatcher {
 
     async fn outcome(
         &self,
-        session: &Arc<Session>,
+        session: &Session,
         scope: &Scope,
         kind: Kind,
-        values: Option<RecordBatch>,
-        query: &Arc<Query>,
+        values: Option<&RecordBatch>,
+        query: &Query,
     ) -> Result<Outcome> {
-        let (scope, session) = (scope.clone(), Arc::clone(session));
-        let (engine, id) = (Arc::clone(&self.engine), query.id);
-        let work = move || async move {
-            match kind {
-                Kind::Command(command) => {
-                    command::execute(&command, &scope, &session).await?;
-                    Ok(Outcome::Done)
-                }
-                Kind::Show(show) => Ok(Outcome::Rows(show::rows(&show, &scope).await?)),
-                Kind::Query(query) => {
-                    let plans = parameters::bind(scope.plan(*query).await?, values.as_ref())?;
-                    let first = engine.plan(&scope.state(), id, first_of(&plans)?).await?;
-                    Ok(Outcome::Query {
+        match kind {
+            Kind::Command(command) => {
+                command::execute(&command, scope, session).await?;
+                Ok(Outcome::Done)
+            }
+            Kind::Show(show) => Ok(Outcome::Rows(show::rows(&show, scope).await?)),
+            Kind::Query(statement) => {
+                let plans = parameters::bind(scope.plan(*statement).await?, values)?;
+                let first = self.engine.plan(&scope.state(), query.id, first_of(&plans)?).await?;
+                Ok(Outcome::Query {
+                    plans,
+                    first,
+                    purpose: Purpose::Rows,
+                })
+            }
+            Kind::Explain {
+                query: statement,
+                analyze,
+            } => {
+                let plans = parameters::bind(scope.plan(*statement).await?, values)?;
+                let plan = first_of(&plans)?;
+                let logical = plan.display_indent().to_string();
+                let first = self.engine.plan(&scope.state(), query.id, plan).await?;
+                if analyze {
+                    return Ok(Outcome::Query {
                         plans,
                         first,
-                        purpose: Purpose::Rows,
-                    })
+                        purpose: Purpose::Analyze,
+                    });
                 }
-                Kind::Explain { query, analyze } => {
-                    let plans = parameters::bind(scope.plan(*query).await?, values.as_ref())?;
-                    let plan = first_of(&plans)?;
-                    let logical = plan.display_indent().to_string();
-                    let first = engine.plan(&scope.state(), id, plan).await?;
-                    if analyze {
-                        return Ok(Outcome::Query {
-                            plans,
-                            first,
-                            purpose: Purpose::Analyze,
-                        });
-                    }
-                    let rows = explain_rows(&[("logical_plan", &logical), ("physical_plan", &first.explain())])?;
-                    Ok(Outcome::Rows(rows))
-                }
+                let rows = explain_rows(&[("logical_plan", &logical), ("physical_plan", &first.explain())])?;
+                Ok(Outcome::Rows(rows))
             }
-        };
-        self.threads.run(work).await
+        }
     }
 
     fn pending(&self, outcome: Outcome, scope: Scope, query: &Arc<Query>) -> PendingResult {
@@ -338,7 +339,7 @@ impl Dispatcher {
                     state: Arc::new(scope.state()),
                     deadline: (Instant::now() + timeout, timeout),
                     query: Arc::clone(&query),
-                    plans,
+                    plans: plans.into_iter().map(Arc::new).collect(),
                     first,
                     purpose,
                 };
@@ -371,6 +372,7 @@ impl Dispatcher {
             tables: Arc::clone(&self.tables),
             system: Arc::clone(&self.system),
             base: Arc::new(base),
+            defining: None,
         };
         let statement_timeout = settings.statement_timeout(self.statement_timeout);
         Ok(Scope {

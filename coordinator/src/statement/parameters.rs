@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::{ParamValues, ScalarValue};
@@ -70,7 +70,15 @@ pub(crate) fn bind(plan: LogicalPlan, values: Option<&RecordBatch>) -> Result<Ve
         .zip(values.columns())
         .enumerate()
         .map(|(index, (wanted, column))| match wanted {
-            Some(wanted) if wanted != column.data_type() => cast(column, wanted).map_err(|error| {
+            Some(wanted) if wanted != column.data_type() => cast_with_options(
+                column,
+                wanted,
+                &CastOptions {
+                    safe: false,
+                    ..CastOptions::default()
+                },
+            )
+            .map_err(|error| {
                 Error::invalid(format!(
                     "parameter ${}: cannot use {} as {wanted}: {error}",
                     index + 1,

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
+use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use crate::config::StatementLimits;
@@ -27,12 +29,13 @@ pub(crate) fn parse(sql: &str, limits: &StatementLimits) -> Result<VecDeque<Stat
         .with_dialect(&GenericDialect {})
         .with_recursion_limit(PARSER_RECURSION)
         .build()
-        .map_err(|error| Error::invalid(error.strip_backtrace()))?;
-    let statements = parser
-        .parse_statements()
-        .map_err(|error| Error::invalid(error.strip_backtrace()))?;
+        .map_err(syntax_error)?;
+    let statements = parser.parse_statements().map_err(syntax_error)?;
     if statements.is_empty() {
         return Err(Error::invalid("the text holds no SQL statement"));
+    }
+    for statement in &statements {
+        guard::check_expansion(statement, limits)?;
     }
     Ok(statements)
 }
@@ -40,7 +43,23 @@ pub(crate) fn parse(sql: &str, limits: &StatementLimits) -> Result<VecDeque<Stat
 fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>> {
     Tokenizer::new(&GenericDialect {}, sql)
         .tokenize_with_location()
-        .map_err(|error| Error::invalid(format!("SQL error: {error}")))
+        .map_err(|error| Error::invalid(format!("syntax error: {error}")))
+}
+
+/// The parser's own words, without the wrappings.
+fn syntax_error(error: DataFusionError) -> Error {
+    match error {
+        DataFusionError::Diagnostic(_, inner) | DataFusionError::Context(_, inner) => syntax_error(*inner),
+        DataFusionError::SQL(error, _) => match *error {
+            ParserError::ParserError(text) | ParserError::TokenizerError(text) => {
+                Error::invalid(format!("syntax error: {text}"))
+            }
+            ParserError::RecursionLimitExceeded => Error::invalid(format!(
+                "syntax error: expressions or queries are nested deeper than {PARSER_RECURSION} (recursion limit)"
+            )),
+        },
+        other => Error::invalid(other.strip_backtrace()),
+    }
 }
 
 fn number_placeholders(tokens: &mut [TokenWithSpan]) -> Result<()> {
@@ -104,9 +123,9 @@ mod tests {
     #[test]
     fn errors_say_where() {
         assert!(
-            error("select 1\nfrom from").contains("Line: 2"),
+            error("select 1\nfrom t t t").contains("Line: 2"),
             "{}",
-            error("select 1\nfrom from")
+            error("select 1\nfrom t t t")
         );
         assert!(error("select 'open").contains("Line: 1"));
     }

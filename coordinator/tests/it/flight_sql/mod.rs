@@ -9,11 +9,11 @@ mod sessions;
 
 use std::sync::Arc;
 
+use arrow_flight::error::FlightError;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::{FlightInfo, Ticket};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use quarry_coordinator::catalog::memory::MemoryStore;
@@ -89,14 +89,11 @@ impl Server {
 }
 
 /// The rows behind an info, with their schema. Checks what clients check: one endpoint, advertised and streamed schema equal.
-async fn fetch(client: &mut Client, info: FlightInfo) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
+async fn fetch(client: &mut Client, info: FlightInfo) -> Result<(SchemaRef, Vec<RecordBatch>), FlightError> {
     assert_eq!(info.endpoint.len(), 1, "exactly one endpoint");
     let advertised = info.clone().try_decode_schema().unwrap();
     let mut stream = client.do_get(ticket(&info)).await?;
-    let batches: Vec<RecordBatch> = (&mut stream)
-        .try_collect()
-        .await
-        .map_err(|error| ArrowError::from_external_error(Box::new(error)))?;
+    let batches: Vec<RecordBatch> = (&mut stream).try_collect().await?;
     let schema = stream.schema().cloned().expect("the stream begins with its schema");
     assert_eq!(*schema, advertised, "streamed schema as advertised");
     Ok((schema, batches))
@@ -107,7 +104,7 @@ fn ticket(info: &FlightInfo) -> Ticket {
 }
 
 /// Runs a query by the plain statement command.
-async fn query(client: &mut Client, sql: &str) -> Result<Vec<RecordBatch>, ArrowError> {
+async fn query(client: &mut Client, sql: &str) -> Result<Vec<RecordBatch>, FlightError> {
     let info = client.execute(sql.to_owned(), None).await?;
     Ok(fetch(client, info).await?.1)
 }
@@ -136,20 +133,16 @@ fn text_rows(batches: &[RecordBatch]) -> Vec<Vec<String>> {
     rows
 }
 
-async fn update(client: &mut Client, sql: &str) -> Result<i64, ArrowError> {
+async fn update(client: &mut Client, sql: &str) -> Result<i64, FlightError> {
     client.execute_update(sql.to_owned(), None).await
 }
 
 /// The gRPC status inside the client's error.
-fn status(error: &ArrowError) -> tonic::Status {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(current) = next {
-        if let Some(status) = current.downcast_ref::<tonic::Status>() {
-            return status.clone();
-        }
-        next = current.source();
+fn status(error: &FlightError) -> tonic::Status {
+    match error {
+        FlightError::Tonic(status) => status.as_ref().clone(),
+        other => panic!("no status in {other:?}"),
     }
-    panic!("no status in {error:?}")
 }
 
 /// The code and text of a failing statement.

@@ -85,7 +85,7 @@ async fn errors_have_the_code_of_their_kind_and_name_the_query() {
         assert_eq!(found, code, "{sql}: {message}");
         assert!(message.contains("(query "), "{sql}: {message}");
     }
-    let error = query(&mut client, "select\n  a from\n from").await.unwrap_err();
+    let error = query(&mut client, "select\n  a\n from t t t").await.unwrap_err();
     assert!(status(&error).message().contains("Line: 3"), "{error}");
     assert!(status(&error).metadata().get("x-quarry-sqlstate").is_some());
 }
@@ -104,7 +104,7 @@ async fn a_failure_in_the_middle_of_a_stream_is_a_status() {
 async fn a_dropped_stream_stops_its_query() {
     let server = Server::start().await;
     let mut client = server.client().await;
-    let endless = "select a.value, b.value from generate_series(1, 1000000000) a cross join generate_series(1, 1000) b";
+    let endless = "select value from generate_series(1, 1000000000000)";
     let info = client.execute(endless.into(), None).await.unwrap();
     let mut stream = client.do_get(ticket(&info)).await.unwrap();
     stream.next().await.unwrap().unwrap();
@@ -145,7 +145,7 @@ async fn a_cancel_action_stops_a_query_that_runs_and_one_that_waits() {
     );
 }
 
-async fn cancel(client: &mut Client, info: &FlightInfo) -> Result<(), ArrowError> {
+async fn cancel(client: &mut Client, info: &FlightInfo) -> Result<(), FlightError> {
     let request = arrow_flight::CancelFlightInfoRequest {
         info: Some(info.clone()),
     };
@@ -206,7 +206,7 @@ async fn explain_shows_the_engines_plan_and_analyze_its_figures() {
     let server = Server::start().await;
     server.load_tables().await;
     let mut client = server.client().await;
-    let plan = rows(&mut client, "explain select count(*) from lines").await;
+    let plan = rows(&mut client, "explain select sum(l_quantity) from lines").await;
     assert_eq!(
         plan.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(),
         ["logical_plan", "physical_plan"]
