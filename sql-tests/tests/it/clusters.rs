@@ -73,7 +73,7 @@ impl Clusters {
         self.runtime.block_on(async {
             let site = self.site(engine).await?;
             let base = site.base();
-            let connect = || async move { Ok(site.connect(engine).await?) }.boxed();
+            let connect = || async move { site.connect(engine).await }.boxed();
             files::runner(file, &base, connect)
                 .run_file_async(&file.path)
                 .await
