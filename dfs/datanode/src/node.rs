@@ -278,7 +278,7 @@ impl Node {
             volume.format(&membership.pool, &membership.cluster_id, &self.uuid)?;
             self.dataset.add_scanned(index, scan::scan(volume)?);
         }
-        tracing::info!(pool = %membership.pool, replicas = self.dataset.len(), "data directories are ready");
+        tracing::info!(pool = %membership.pool, replicas = self.dataset.len(), "data directories opened");
         *self.membership.write() = Some(membership);
         Ok(())
     }
