@@ -133,3 +133,23 @@ fn nonsense_on_the_command_line_is_a_usage_error() {
         2
     );
 }
+
+#[test]
+fn the_documentation_shows_every_key_with_its_default() {
+    let output = Home::new()
+        .command(&["config", "print"])
+        .env_remove("TMPDIR")
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let page = include_str!("../../../docs/configuration.md");
+    let shown = page
+        .split("```toml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .unwrap();
+    assert_eq!(
+        printed, shown,
+        "put what `quarry config print` says into docs/configuration.md"
+    );
+}
