@@ -164,7 +164,7 @@ mod tests {
             [
                 ["0.3", "(empty)", "1.00", "true"],
                 ["NULL", "NULL", "0.00", "NULL"],
-                ["0", "a\\nb", "-0.05", "false"]
+                ["0", "\"a\\nb\"", "-0.05", "false"]
             ]
         );
         assert_eq!(

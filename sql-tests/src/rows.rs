@@ -216,7 +216,7 @@ pub(crate) fn emp(rows: &[i64]) -> RecordBatch {
                 rows.iter().map(|n| DAY_0 + (*n as i32 * 97) % 700),
             )),
         ),
-        ("pad", pad(rows, 24_000)),
+        ("pad", pad(rows, 50_000)),
     ])
 }
 
@@ -229,7 +229,7 @@ pub(crate) fn dept(rows: &[i64]) -> RecordBatch {
             Arc::new(Int32Array::from_iter_values(rows.iter().map(|n| *n as i32))),
         ),
         ("name", strings(rows.iter().map(|n| NAMES[(*n - 1) as usize]))),
-        ("pad", pad(rows, 48_000)),
+        ("pad", pad(rows, 72_000)),
     ])
 }
 
@@ -244,7 +244,7 @@ pub(crate) fn keyed(rows: &[i64], keys: &[Option<i32>], value: &str) -> RecordBa
                 rows.iter().map(|n| format!("{value}{n}")),
             )),
         ),
-        ("pad", pad(rows, 30_000)),
+        ("pad", pad(rows, 36_000)),
     ])
 }
 
@@ -319,7 +319,7 @@ pub(crate) fn typed(rows: &[i64]) -> RecordBatch {
                 10,
             ),
         ),
-        ("pad", pad(rows, 24_000)),
+        ("pad", pad(rows, 50_000)),
     ])
 }
 
