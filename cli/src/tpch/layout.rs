@@ -31,7 +31,7 @@ pub(super) struct Layout {
 /// How to store `table` at this scale factor.
 pub(super) fn of(table: Table, scale: f64) -> Layout {
     let bytes = table.rows(scale) * table.bytes_per_row();
-    let file = (bytes / FILES).clamp(SMALLEST_FILE, LARGEST_FILE);
+    let file = bytes.div_ceil(FILES).clamp(SMALLEST_FILE, LARGEST_FILE);
     let files = bytes.div_ceil(file).clamp(1, i32::MAX as u64);
     let groups = (bytes / files).div_ceil(LARGEST_ROW_GROUP).max(1);
     let rows = table.rows(scale).div_ceil(files * groups);
