@@ -44,7 +44,7 @@ pub struct SqlArgs {
     #[arg(long, env = "QUARRY_URL", value_name = "HOST:PORT")]
     pub url: Option<String>,
     /// Run these statements and leave; may be repeated
-    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    #[arg(short = 'c', long = "command", value_name = "SQL", allow_hyphen_values = true)]
     pub commands: Vec<String>,
     /// Run the statements of a file and leave, `-` for standard input
     #[arg(short = 'f', long = "file", value_name = "FILE")]

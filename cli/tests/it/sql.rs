@@ -28,6 +28,8 @@ fn statements_come_from_flags_files_and_standard_input() {
         sql(&["-c", "select 1 as a; select 2 as a", "-c", "select 3 as a"]).ok(),
         "a\n1\na\n2\na\n3\n"
     );
+    // SQL may begin with a comment, which looks like a flag.
+    assert_eq!(sql(&["-c", "-- one\nselect 1 as a"]).ok(), "a\n1\n");
     let file = shared().path("script.sql");
     std::fs::write(&file, "-- two\nselect ';' as s;\nselect 2 as a").unwrap();
     assert_eq!(sql(&["-f", file.to_str().unwrap()]).ok(), "s\n;\na\n2\n");
