@@ -1,0 +1,156 @@
+//! What clients are answered.
+
+use std::sync::Arc;
+
+use quarry_dfs_wire::block::Block;
+
+use super::StorageReport;
+use crate::core::datanodes::DataNodeDescriptor;
+
+/// A file or directory as shown to clients.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileStatus {
+    /// Inode id.
+    pub id: u64,
+    /// Last path component; empty when the caller asked for this very path.
+    pub name: String,
+    /// Directory or file.
+    pub is_directory: bool,
+    /// Bytes.
+    pub length: u64,
+    /// Mode bits.
+    pub permission: u16,
+    /// Owner's name.
+    pub owner: String,
+    /// Group's name.
+    pub group: String,
+    /// Milliseconds since the epoch.
+    pub modified_ms: u64,
+    /// Milliseconds since the epoch.
+    pub accessed_ms: u64,
+    /// Replicas per block; 0 for a directory.
+    pub replication: u16,
+    /// Bytes per block; 0 for a directory.
+    pub block_size: u64,
+    /// Entries of a directory.
+    pub children: u32,
+    /// The blocks, if asked for and it is a file.
+    pub locations: Option<LocatedBlocks>,
+}
+
+/// One replica's place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Location {
+    /// The DataNode.
+    pub node: Arc<DataNodeDescriptor>,
+    /// Its volume.
+    pub storage_id: Arc<str>,
+    /// Whether the DataNode is in contact.
+    pub live: bool,
+}
+
+/// A block and where its replicas are, closest to the caller first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LocatedBlock {
+    /// The block.
+    pub block: Block,
+    /// Its first byte's offset in the file.
+    pub offset: u64,
+    /// Every known replica is corrupt.
+    pub corrupt: bool,
+    /// Its replicas.
+    pub locations: Vec<Location>,
+}
+
+/// The blocks of a file that a range touches.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LocatedBlocks {
+    /// Length of the file without an incomplete last block.
+    pub file_length: u64,
+    /// In file order.
+    pub blocks: Vec<LocatedBlock>,
+    /// Whether a writer has it open.
+    pub under_construction: bool,
+    /// The file's last block.
+    pub last_block: Option<LocatedBlock>,
+    /// Whether the last block's length is final.
+    pub last_block_complete: bool,
+}
+
+/// Totals of a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ContentSummary {
+    /// Bytes of all files.
+    pub length: u64,
+    /// Number of files.
+    pub files: u64,
+    /// Number of directories, the root of the tree included.
+    pub directories: u64,
+    /// Bytes times replication.
+    pub space_consumed: u64,
+}
+
+/// Totals of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FsStats {
+    /// Bytes on all live volumes.
+    pub capacity: u64,
+    /// Bytes used by blocks.
+    pub used: u64,
+    /// Bytes left.
+    pub remaining: u64,
+    /// Blocks with fewer good replicas than wanted.
+    pub under_replicated: u64,
+    /// Blocks with a corrupt replica.
+    pub corrupt: u64,
+    /// Blocks without any good replica.
+    pub missing: u64,
+}
+
+/// One DataNode as shown to an administrator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataNodeStatus {
+    /// Who it is.
+    pub node: Arc<DataNodeDescriptor>,
+    /// In contact.
+    pub live: bool,
+    /// Bytes on its volumes.
+    pub capacity: u64,
+    /// Bytes used by blocks.
+    pub used: u64,
+    /// Bytes left.
+    pub remaining: u64,
+    /// Milliseconds since its last sign of life.
+    pub silent_ms: u64,
+    /// Transfers under way at its last heartbeat.
+    pub active_transfers: u32,
+    /// Its volumes.
+    pub storages: Vec<StorageReport>,
+}
+
+/// The answer to an operation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// Done.
+    Void,
+    /// Yes or no.
+    Bool(bool),
+    /// A number.
+    Number(u64),
+    /// A file's status, or that there is none.
+    Status(Option<Box<FileStatus>>),
+    /// A page of a directory and how many entries remain; `None` when the path does not exist.
+    Listing(Option<(Vec<FileStatus>, u32)>),
+    /// A file's blocks.
+    Blocks(Box<LocatedBlocks>),
+    /// One block.
+    Block(Box<LocatedBlock>),
+    /// A file opened for append and its last block, if that is to be written on.
+    Appended(Box<FileStatus>, Option<Box<LocatedBlock>>),
+    /// A tree's totals.
+    Summary(ContentSummary),
+    /// The cluster's totals.
+    Stats(FsStats),
+    /// DataNodes.
+    DataNodes(Vec<DataNodeStatus>),
+}
