@@ -15,7 +15,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new("proto");
     let hadoop = protox::compile(PROTOS, [root])?;
     tonic_prost_build::configure().bytes(".").compile_fds(hadoop)?;
-    let link = protox::compile(["quarry/dfs/v1/datanode_link.proto"], [root])?;
+    let link = protox::compile(
+        ["quarry/dfs/v1/datanode_link.proto", "quarry/dfs/v1/admin.proto"],
+        [root],
+    )?;
     // Without the generated `connect(address)`: the service's own method has that name. Clients bring their channel.
     tonic_prost_build::configure()
         .build_transport(false)

@@ -206,6 +206,8 @@ async fn heartbeat(node: &Arc<Node>) -> Heartbeat {
     Heartbeat {
         storages: Node::blocking(move || node.storages()).await,
         active_transfers,
+        xceiver_count: active_transfers,
+        ..Heartbeat::default()
     }
 }
 
@@ -223,6 +225,13 @@ async fn receive(
             to_data_node::Message::DeleteReplicas(command) => commands.delete(command),
             to_data_node::Message::RecoverBlock(command) => commands.recover(command),
             to_data_node::Message::SendFullBlockReport(_) => send_full_reports(node, outgoing, None).await?,
+            // Copies are limited by their order and by the number of streams so far.
+            to_data_node::Message::SetBandwidth(limit) => {
+                tracing::info!(
+                    bytes_per_second = limit.balancing_bytes_per_second,
+                    "bandwidth for balancing"
+                );
+            }
             to_data_node::Message::Refused(refused) => return Err(SessionError::Refused(refused.reason)),
             to_data_node::Message::Registered(_) => {
                 return Err(SessionError::Protocol("Registered a second time"));

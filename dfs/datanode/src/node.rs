@@ -170,6 +170,7 @@ impl Node {
                 dfs_used: room.used,
                 remaining: room.remaining,
                 failed: volume.is_failed(),
+                ..Storage::default()
             }
         };
         self.dataset.volumes().iter().map(storage).collect()

@@ -39,7 +39,7 @@ pub(crate) async fn recover(node: &Arc<Node>, command: RecoverBlock) -> Recovery
             new_generation_stamp: command.new_generation_stamp,
             length: finalized.block.length,
             datanode_uuids: vec![node.uuid.clone()],
-            error: String::new(),
+            ..RecoveryResult::default()
         },
         Err(error) => {
             tracing::warn!(block = block_id, %error, "block recovery failed");

@@ -23,7 +23,7 @@ pub mod hadoop {
     }
 }
 
-/// The link between DataNode and NameNode, with its gRPC client and server.
+/// The link between DataNode and NameNode, and the administrator's service, with their gRPC clients and servers.
 pub mod dfs_v1 {
     tonic::include_proto!("quarry.dfs.v1");
 }

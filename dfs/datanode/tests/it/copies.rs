@@ -15,6 +15,7 @@ fn replicate(nodes: &Nodes, targets: &[usize]) -> to_data_node::Message {
             length: 0,
         }),
         targets: targets.iter().map(|&index| nodes.target(index)).collect(),
+        ..ReplicateBlock::default()
     })
 }
 

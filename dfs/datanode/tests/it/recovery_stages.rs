@@ -233,6 +233,7 @@ async fn block_recovery_closes_a_block_whose_writer_is_gone() {
         }),
         new_generation_stamp: 1005,
         holders: vec![nodes.target(0), nodes.target(1)],
+        ..RecoverBlock::default()
     };
     for times in 1..=2 {
         nodes

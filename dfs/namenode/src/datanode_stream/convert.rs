@@ -180,6 +180,7 @@ pub(super) fn order(order: Order) -> to_data_node::Message {
         Order::Replicate { block, targets } => to_data_node::Message::ReplicateBlock(proto::ReplicateBlock {
             block: Some(block.into()),
             targets: targets.into_iter().map(target).collect(),
+            ..Default::default()
         }),
         Order::Delete { blocks } => to_data_node::Message::DeleteReplicas(proto::DeleteReplicas {
             blocks: blocks.into_iter().map(Into::into).collect(),
@@ -192,6 +193,7 @@ pub(super) fn order(order: Order) -> to_data_node::Message {
             block: Some(block.into()),
             new_generation_stamp: new_generation_stamp.0,
             holders: holders.into_iter().map(target).collect(),
+            ..Default::default()
         }),
         Order::SendFullReport => to_data_node::Message::SendFullBlockReport(proto::SendFullBlockReport {}),
         Order::Close { reason } => to_data_node::Message::Refused(proto::Refused { reason }),

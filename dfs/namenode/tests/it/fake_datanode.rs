@@ -35,7 +35,7 @@ fn storage(n: u32) -> Storage {
         capacity: 1 << 30,
         dfs_used: 0,
         remaining: 1 << 30,
-        failed: false,
+        ..Storage::default()
     }
 }
 
@@ -139,7 +139,7 @@ impl FakeDataNode {
     pub(crate) async fn heartbeat(&self) {
         let heartbeat = Heartbeat {
             storages: vec![storage(self.n)],
-            active_transfers: 0,
+            ..Heartbeat::default()
         };
         self.send(from_data_node::Message::Heartbeat(heartbeat)).await;
     }
