@@ -2,7 +2,7 @@
 //! under `src/bin`; it measures Quarry beside a peer in the same run and reports ratios.
 //!
 //! Nothing here judges: there is no threshold that a run passes or fails, except that every answer must be right.
+//!
+//! The code lives in `quarry-benches-dfs`, which builds without the SQL engine.
 
-pub mod conditions;
-pub mod samples;
-pub mod table;
+pub use quarry_benches_dfs::{conditions, samples, table};

@@ -9,14 +9,16 @@ use serde::Serialize;
 use crate::table::Table;
 
 /// The workspace's lock file, which names the versions that were built in.
-const LOCK: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock"));
+const LOCK: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"));
 /// Packages whose versions matter to the times.
-const PACKAGES: [&str; 5] = [
+const PACKAGES: [&str; 7] = [
     "arrow",
+    "crc32c",
     "datafusion",
     "datafusion-distributed",
     "object_store",
     "parquet",
+    "tokio",
 ];
 
 /// Conditions of any benchmark; its own parameters come on top.

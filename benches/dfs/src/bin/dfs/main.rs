@@ -1,0 +1,35 @@
+//! Benchmarks of the file system: Quarry beside Apache HDFS in one run. A subcommand per question, a module per subcommand.
+
+mod metadata;
+mod roles;
+
+use clap::{Parser, Subcommand};
+
+/// Measures Quarry's file system beside Apache HDFS.
+#[derive(Debug, Parser)]
+#[command(name = "dfs", max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Metadata operations per second and their latencies, by number of clients
+    Metadata(metadata::Args),
+    /// Run a NameNode as the `quarry` binary would
+    #[command(hide = true)]
+    Namenode(roles::NamenodeArgs),
+    /// Run a DataNode as the `quarry` binary would
+    #[command(hide = true)]
+    Datanode(roles::DatanodeArgs),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Metadata(args) => metadata::run(args).await,
+        Command::Namenode(args) => roles::namenode(args).await,
+        Command::Datanode(args) => roles::datanode(args).await,
+    }
+}
