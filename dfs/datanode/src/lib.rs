@@ -13,6 +13,8 @@ mod commands;
 mod config;
 mod datanode;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ipc;
 mod namenode_link;
 mod node;

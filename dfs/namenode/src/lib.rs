@@ -17,6 +17,8 @@ pub mod core;
 mod datanode_stream;
 mod driver;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod log;
 pub mod node;
 mod rpc;

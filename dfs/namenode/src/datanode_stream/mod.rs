@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use quarry_dfs_wire::proto::dfs_v1::data_node_link_server::{DataNodeLink, DataNodeLinkServer};
-use quarry_dfs_wire::proto::dfs_v1::{FromDataNode, ToDataNode};
+use quarry_dfs_wire::proto::dfs_v1::{FromDataNode, ToDataNode, from_data_node};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -38,6 +38,14 @@ const QUEUE: usize = 64;
 const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Time for the streams to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(3);
+
+/// Checks a message, whichever it is, as a session does.
+pub(crate) fn check(message: from_data_node::Message) {
+    match message {
+        from_data_node::Message::Register(register) => drop(convert::registration(register)),
+        other => drop(convert::message(other)),
+    }
+}
 
 /// The listening server.
 #[derive(Debug)]

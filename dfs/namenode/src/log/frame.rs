@@ -19,9 +19,27 @@ pub(crate) const MAX_PAYLOAD: usize = 64 << 20;
 
 /// Appends a framed message to a buffer.
 pub(crate) fn put(buffer: &mut Vec<u8>, sync_mark: u64, message: &impl Message) {
+    let start = begin(buffer);
+    message.encode(buffer).expect("a vector grows as needed");
+    finish(buffer, start, sync_mark);
+}
+
+/// Appends a framed payload to a buffer.
+pub(crate) fn put_payload(buffer: &mut Vec<u8>, sync_mark: u64, payload: &[u8]) {
+    let start = begin(buffer);
+    buffer.extend_from_slice(payload);
+    finish(buffer, start, sync_mark);
+}
+
+/// Leaves room for a header and returns where.
+fn begin(buffer: &mut Vec<u8>) -> usize {
     let start = buffer.len();
     buffer.resize(start + FRAME_HEADER, 0);
-    message.encode(buffer).expect("a vector grows as needed");
+    start
+}
+
+/// Fills in the header of the frame that began at `start`.
+fn finish(buffer: &mut [u8], start: usize, sync_mark: u64) {
     let length = buffer.len() - start - FRAME_HEADER;
     assert!(
         length <= MAX_PAYLOAD,

@@ -1,0 +1,2 @@
+#![no_main]
+quarry_dfs_libfuzzer::fuzz!("datanode_ipc_port");
