@@ -3,6 +3,7 @@
 use quarry_dfs_wire::block::{Block, GenerationStamp};
 
 use super::Core;
+use super::block_map::BlockState;
 use super::command::{Caller, LocatedBlock, ReplicaState, Reply, ReportedReplica, WriterBlock};
 use super::datanodes::NodeIx;
 use super::edit::{self, Edit, RetryAnswer};
@@ -66,7 +67,7 @@ impl Core {
 
     /// Turns a complete block into one under construction: its holders are the pipeline, and what they have is on record, so that
     /// a writer that appends nothing can close the file again.
-    fn reopen_block(&mut self, slot: u32) {
+    pub(crate) fn reopen_block(&mut self, slot: u32) {
         self.safe_mode.block_removed(true);
         let block = self.state.blocks.get_mut(slot);
         let holders = block.replicas.as_slice().to_vec();
@@ -129,7 +130,7 @@ impl Core {
             .state
             .blocks
             .find(block.id)
-            .filter(|info| !info.is_committed())
+            .filter(|info| info.state == BlockState::UnderConstruction)
             .ok_or_else(gone)?;
         let inode = self.state.namespace.get(info.file);
         let at = WriterBlock {

@@ -24,14 +24,20 @@ pub enum BlockState {
     UnderRecovery = 2,
     /// The writer told the final length. HDFS calls it COMPLETE once enough replicas are reported.
     Committed = 3,
+    /// The file was truncated inside it: replicas are being cut to `length`.
+    UnderTruncate = 4,
 }
 
 impl BlockState {
     /// The state with a persisted number.
     pub fn from_number(number: u32) -> Option<Self> {
-        [Self::UnderConstruction, Self::UnderRecovery, Self::Committed]
-            .into_iter()
-            .find(|state| *state as u32 == number)
+        let all = [
+            Self::UnderConstruction,
+            Self::UnderRecovery,
+            Self::Committed,
+            Self::UnderTruncate,
+        ];
+        all.into_iter().find(|state| *state as u32 == number)
     }
 }
 

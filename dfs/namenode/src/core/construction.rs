@@ -1,6 +1,6 @@
 //! What is known of blocks whose length is not final: where their pipeline is and what the DataNodes said about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quarry_dfs_wire::block::{BlockId, GenerationStamp};
 
@@ -26,6 +26,8 @@ pub struct Construction {
     pub reported: BTreeMap<StorageIx, ReportedReplica>,
     /// Its recovery, once the writer is gone.
     pub recovery: Option<RecoveryAttempt>,
+    /// Who ran an attempt that did not end well, since everybody had a turn.
+    pub tried: BTreeSet<StorageIx>,
 }
 
 impl Construction {

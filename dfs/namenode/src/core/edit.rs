@@ -65,7 +65,7 @@ pub enum RetryAnswer {
 #[derive(Clone, PartialEq, Message)]
 pub struct EditEntry {
     /// The change. Absent when a newer version wrote a kind that this one does not know.
-    #[prost(oneof = "Edit", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16")]
+    #[prost(oneof = "Edit", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 60")]
     pub edit: Option<Edit>,
 }
 
@@ -120,6 +120,9 @@ pub enum Edit {
     /// Recovery of the last block of an open file begins; the NameNode takes the lease.
     #[prost(message, tag = "16")]
     BeginRecovery(BlockEdit),
+    /// Replicas of the last block of an open file are to be cut to this length under a new generation stamp.
+    #[prost(message, tag = "60")]
+    BeginTruncate(BlockEdit),
 }
 
 /// See [`Edit::MakeDirectory`].

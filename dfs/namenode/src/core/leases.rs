@@ -103,6 +103,12 @@ impl Core {
             .leases
             .is_older(&open.holder, self.settings.lease_soft_ms, self.now.tick_ms)
         {
+            if self.is_under_recovery(open.slot) {
+                return Err(FsError::RecoveryInProgress(format!(
+                    "{refusal} because another recovery is in progress by {} on {}",
+                    open.holder, open.client_machine
+                )));
+            }
             let text = format!(
                 "{refusal} because this file lease is currently owned by {} on {}",
                 open.holder, open.client_machine

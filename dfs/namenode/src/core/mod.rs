@@ -62,6 +62,7 @@ use edit::{Edit, EditEntry, RetryAnswer, RetryEntry};
 use error::FsError;
 use leases::Leases;
 use parked::Parked;
+use recovery::Recoveries;
 use replication::Replication;
 use reports::FullReports;
 use rng::Rng;
@@ -99,6 +100,7 @@ pub struct Core {
     construction: BTreeMap<BlockId, Construction>,
     leases: Leases,
     replication: Replication,
+    recoveries: Recoveries,
     full_reports: FullReports,
     safe_mode: SafeMode,
     parked: Parked,
@@ -124,6 +126,7 @@ impl Core {
             construction: BTreeMap::new(),
             leases: Leases::default(),
             replication: Replication::default(),
+            recoveries: Recoveries::default(),
             full_reports: FullReports::default(),
             safe_mode,
             parked: Parked::default(),
@@ -134,6 +137,7 @@ impl Core {
             out: Outcome::default(),
         };
         core.leases.start(&core.state.open, now.tick_ms);
+        core.find_recoveries();
         core
     }
 
@@ -228,7 +232,7 @@ impl Core {
                 new,
                 nodes,
             } => self.update_pipeline(caller, holder, *old, *new, nodes),
-            Operation::RecoverLease { path, holder } => self.recover_lease(caller, path, holder),
+            Operation::RecoverLease { path, holder: _ } => self.recover_lease(caller, path),
             Operation::Rename { source, destination } => self.rename(caller, source, destination),
             Operation::Rename2 {
                 source,

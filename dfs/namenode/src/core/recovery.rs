@@ -3,7 +3,9 @@
 //! 1. The NameNode takes the lease (durably: the old writer is fenced) and gives the block a new generation stamp.
 //! 2. It tells one live holder, the primary, to bring all holders to one length under that stamp.
 //! 3. The primary's answer makes the length final. An answer to an earlier attempt carries an older stamp and is ignored.
-//! 4. No answer in time: again from 1 with another primary.
+//! 4. No answer in time, or one that says that it failed: again from 1 with another primary.
+//!
+//! Truncation inside a block goes the same way, except that the length is given and the file's holder stays who it was.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +15,7 @@ use super::Core;
 use super::block_map::BlockState;
 use super::command::{Caller, Order, ReplicaState, Reply, ReportedReplica};
 use super::construction::RecoveryAttempt;
-use super::edit::Edit;
+use super::edit::{self, Edit};
 use super::error::FsError;
 use super::inode::Slot;
 use super::locate::block_of;
@@ -24,6 +26,12 @@ use super::write::block_edit;
 
 /// Time before a recovery that failed is tried again.
 const RETRY_MS: u64 = 1000;
+
+/// Files under recovery whose lease is not the NameNode's own.
+#[derive(Debug, Default)]
+pub struct Recoveries {
+    truncating: BTreeSet<u64>,
+}
 
 /// How far the release of a file got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,19 +44,12 @@ pub enum Release {
 
 impl Core {
     /// Takes a file from its writer, who may be dead. True if it is closed; false while recovery goes on.
-    pub(crate) fn recover_lease(&mut self, caller: &Caller, path: &str, holder: &str) -> Result<Reply, FsError> {
+    pub(crate) fn recover_lease(&mut self, caller: &Caller, path: &str) -> Result<Reply, FsError> {
         self.check_writable(|| format!("Cannot recover the lease of {path}"))?;
         let slot = self.existing_file(caller, path)?;
         self.check_inode(caller, slot, WRITE)?;
         let inode_id = self.state.namespace.get(slot).id;
-        let Some(open) = self.state.open.get(inode_id) else {
-            return Ok(Reply::Bool(true));
-        };
-        if open.holder == holder {
-            return Err(FsError::AlreadyBeingCreated(format!(
-                "{holder} is the current lease holder of {path}: it closes the file itself"
-            )));
-        }
+        // The writer itself may ask too: it has lost its pipeline and wants the file closed at what is there.
         Ok(Reply::Bool(self.release(inode_id) == Release::Closed))
     }
 
@@ -110,27 +111,104 @@ impl Core {
             self.edit(Edit::AbandonBlock(block_edit(inode_id, block)));
             return self.close_or_wait(inode_id, file);
         }
-        if live.is_empty() && self.state.blocks.get(slot).state == BlockState::UnderRecovery {
+        let state = self.state.blocks.get(slot).state;
+        if live.is_empty() && state != BlockState::UnderConstruction {
             // The lease is taken and nobody can be told anything: waiting needs no further entry in the log.
             let stamp = GenerationStamp(self.state.next_generation_stamp - 1);
             self.start_attempt(block, stamp, None, &live);
             return Release::Pending;
         }
         let new_generation_stamp = GenerationStamp(self.state.next_generation_stamp);
-        self.edit(Edit::BeginRecovery(block_edit(
+        let edit = block_edit(
             inode_id,
             Block {
                 generation_stamp: new_generation_stamp,
                 ..block
             },
-        )));
-        let primary = if live.is_empty() {
-            None
-        } else {
-            Some(live[self.rng.below(live.len())])
-        };
+        );
+        self.edit(match state {
+            BlockState::UnderTruncate => Edit::BeginTruncate(edit),
+            _ => Edit::BeginRecovery(edit),
+        });
+        let primary = self.choose_primary(block.id, &live);
         self.start_attempt(block, new_generation_stamp, primary, &live);
         Release::Pending
+    }
+
+    /// Who runs the next attempt: one that had no turn yet, of those one with the best replica; when all had theirs, they start over.
+    fn choose_primary(&mut self, id: BlockId, live: &[StorageIx]) -> Option<StorageIx> {
+        let construction = self.construction.entry(id).or_default();
+        if live.iter().all(|ix| construction.tried.contains(ix)) {
+            construction.tried.clear();
+        }
+        let state = |ix: &StorageIx| match construction.reported.get(ix).map(|replica| replica.state) {
+            Some(ReplicaState::Finalized) => 0,
+            Some(ReplicaState::Rbw) | None => 1,
+            Some(ReplicaState::Rwr) => 2,
+        };
+        let untried = || live.iter().filter(|ix| !construction.tried.contains(ix));
+        let best = untried().map(state).min()?;
+        let candidates: Vec<StorageIx> = untried().copied().filter(|ix| state(ix) == best).collect();
+        let primary = candidates[self.rng.below(candidates.len())];
+        construction.tried.insert(primary);
+        Some(primary)
+    }
+
+    /// Cuts the last block of a closed file to `length` bytes, which must be more than 0 and less than it has: opens the file for
+    /// `holder`, has the holders of the block cut their replicas, and closes the file when that is done. The blocks after that one must be gone
+    /// already. Durable with the step.
+    ///
+    /// # Errors
+    /// When the block has not its minimum of replicas.
+    #[allow(dead_code, reason = "truncate calls it")]
+    pub(crate) fn begin_truncate(
+        &mut self,
+        caller: &Caller,
+        path: &str,
+        file: Slot,
+        holder: &str,
+        length: u64,
+    ) -> Result<(), FsError> {
+        let last = self.file(file).blocks.last();
+        let Some(last) = last.filter(|slot| self.is_complete(*slot)) else {
+            return Err(FsError::Io(format!(
+                "truncate: the last block of src={path} is not sufficiently replicated yet."
+            )));
+        };
+        let inode_id = self.state.namespace.get(file).id;
+        self.reopen_block(last);
+        self.edit(Edit::ReopenFile(edit::ReopenFile {
+            path: path.to_owned(),
+            holder: holder.to_owned(),
+            client_machine: caller.address.to_string(),
+            reopen_last_block: false,
+        }));
+        let block = Block {
+            length,
+            ..block_of(self.state.blocks.get(last))
+        };
+        self.edit(Edit::BeginTruncate(block_edit(inode_id, block)));
+        self.leases.renew(holder, self.now.tick_ms);
+        self.recoveries.truncating.insert(inode_id);
+        self.recover_block(inode_id, file, last);
+        Ok(())
+    }
+
+    /// Whether the last block of an open file is being recovered or cut.
+    pub(crate) fn is_under_recovery(&self, file: Slot) -> bool {
+        let last = self
+            .file(file)
+            .blocks
+            .last()
+            .map(|slot| self.state.blocks.get(slot).state);
+        matches!(last, Some(BlockState::UnderRecovery | BlockState::UnderTruncate))
+    }
+
+    /// After a start: which files were being truncated.
+    pub(crate) fn find_recoveries(&mut self) {
+        let open = self.state.open.iter();
+        let truncating = open.filter(|(_, open)| open.holder != RECOVERY_HOLDER && self.is_under_recovery(open.slot));
+        self.recoveries.truncating = truncating.map(|(inode_id, _)| inode_id).collect();
     }
 
     /// Whether every DataNode that will come back has had the time to say what it holds.
@@ -160,12 +238,14 @@ impl Core {
             return;
         };
         let holders = holders.iter().map(|ix| self.datanodes.location(*ix)).collect();
+        let state = self.state.blocks.find(block.id).map(|info| info.state);
         self.send(
             session,
             Order::Recover {
                 block,
                 new_generation_stamp: stamp,
                 holders,
+                truncate_length: (state == Some(BlockState::UnderTruncate)).then_some(block.length),
             },
         );
     }
@@ -175,9 +255,12 @@ impl Core {
         if self.safe_mode.is_on() {
             return;
         }
-        let files: Vec<u64> = self.state.open.of_holder(RECOVERY_HOLDER).collect();
+        let orphans = self.state.open.of_holder(RECOVERY_HOLDER);
+        let files: Vec<u64> = orphans.chain(self.recoveries.truncating.iter().copied()).collect();
         for inode_id in files {
-            self.release(inode_id);
+            if self.release(inode_id) == Release::Closed {
+                self.recoveries.truncating.remove(&inode_id);
+            }
         }
     }
 
@@ -211,6 +294,10 @@ impl Core {
             generation_stamp: stamp,
             length,
         };
+        let truncating = info.state == BlockState::UnderTruncate;
+        if truncating && length != info.length {
+            return self.retry_recovery(id);
+        }
         if length == 0 && info.length == 0 {
             // Nothing was ever written: an empty block would only be in a reader's way.
             self.edit(Edit::AbandonBlock(block_edit(inode_id, block)));

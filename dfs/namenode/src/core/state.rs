@@ -141,6 +141,7 @@ impl State {
                 Ok(())
             }
             Edit::BeginRecovery(e) => self.begin_recovery(e),
+            Edit::BeginTruncate(e) => self.begin_truncate(e),
         }
     }
 
@@ -281,6 +282,15 @@ impl State {
                 },
             );
         }
+        Ok(())
+    }
+
+    fn begin_truncate(&mut self, e: &edit::BlockEdit) -> Result<(), ApplyError> {
+        let slot = self.tail_block("begin truncate", e)?;
+        let block = self.blocks.get_mut(slot);
+        block.state = BlockState::UnderTruncate;
+        block.length = e.length;
+        self.use_generation_stamp(e.generation_stamp);
         Ok(())
     }
 

@@ -180,6 +180,9 @@ impl Core {
         if block.is_committed() {
             return Ok(());
         }
+        if block.state != BlockState::UnderConstruction {
+            return Err(FsError::RecoveryInProgress(format!("{told} is being recovered")));
+        }
         if block.id != told.id || block.generation_stamp != told.generation_stamp {
             return Err(FsError::Io(format!(
                 "Commit block with mismatching generation stamp: the NameNode has {}, the client submits {told}",
@@ -287,7 +290,7 @@ impl Core {
         let (inode_id, file) = self.writers_file(at)?;
         let Some(block) = at.block else { return Ok(Reply::Void) };
         let last = self.last_blocks(file).0.map(|slot| self.state.blocks.get(slot));
-        if last.is_some_and(|last| last.id == block.id && !last.is_committed()) {
+        if last.is_some_and(|last| last.id == block.id && last.state == BlockState::UnderConstruction) {
             self.edit(Edit::AbandonBlock(block_edit(inode_id, block)));
         }
         Ok(Reply::Void)

@@ -189,10 +189,12 @@ pub(super) fn order(order: Order) -> to_data_node::Message {
             block,
             new_generation_stamp,
             holders,
+            truncate_length,
         } => to_data_node::Message::RecoverBlock(proto::RecoverBlock {
             block: Some(block.into()),
             new_generation_stamp: new_generation_stamp.0,
             holders: holders.into_iter().map(target).collect(),
+            truncate_length,
             ..Default::default()
         }),
         Order::SendFullReport => to_data_node::Message::SendFullBlockReport(proto::SendFullBlockReport {}),

@@ -121,6 +121,8 @@ pub enum Order {
         new_generation_stamp: GenerationStamp,
         /// Everyone who may hold it, the addressee included.
         holders: Vec<Location>,
+        /// Cut the replicas to this length rather than agree on one.
+        truncate_length: Option<u64>,
     },
     /// Send the list of everything.
     SendFullReport,
