@@ -62,7 +62,7 @@ impl Core {
             );
             return Err(FsError::Io(text));
         }
-        Ok((block.length < file.block_size).then_some(last))
+        Ok((block.length < file.block_size.get()).then_some(last))
     }
 
     /// Turns a complete block into one under construction: its holders are the pipeline, and what they have is on record, so that
@@ -220,7 +220,7 @@ impl Core {
             .ok_or_else(|| FsError::IllegalArgument("getAdditionalDatanode names no block".to_owned()))?;
         let (existing, excluded) = (self.nodes_by_name(existing), self.nodes_by_name(excluded));
         let ip = caller.address.to_string();
-        let block_size = self.file(slot).block_size;
+        let block_size = self.file(slot).block_size.get();
         let request = PlacementRequest {
             count,
             block_size,

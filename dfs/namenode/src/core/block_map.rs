@@ -8,6 +8,7 @@ use quarry_dfs_wire::block::{BlockId, GenerationStamp};
 
 use super::inode::Slot;
 use super::replicas::Replicas;
+use super::slab::Slab;
 
 /// The first block's id. HDFS's value.
 pub const FIRST_BLOCK_ID: u64 = 1_073_741_825;
@@ -68,11 +69,12 @@ impl BlockInfo {
 const PAGE: usize = 1024;
 const ABSENT: u32 = u32::MAX;
 
+const LIVE: &str = "a file's block list names live blocks";
+
 /// All blocks by position, with an index by id.
 #[derive(Debug, Clone, Default)]
 pub struct BlockMap {
-    slots: Vec<Option<BlockInfo>>,
-    free: Vec<u32>,
+    slots: Slab<BlockInfo>,
     /// Ids are dense, so a page of positions costs four bytes a block where a hash table would cost twenty.
     pages: BTreeMap<u64, Box<[u32; PAGE]>>,
 }
@@ -80,16 +82,22 @@ pub struct BlockMap {
 impl BlockMap {
     /// The block at a position kept in a file's block list.
     pub fn get(&self, slot: u32) -> &BlockInfo {
-        self.slots[slot as usize]
-            .as_ref()
-            .expect("a file's block list names live blocks")
+        self.slots.get(slot).expect(LIVE)
     }
 
     /// The block at a position, for change of anything but its id.
     pub fn get_mut(&mut self, slot: u32) -> &mut BlockInfo {
-        self.slots[slot as usize]
-            .as_mut()
-            .expect("a file's block list names live blocks")
+        self.slots.get_mut(slot).expect(LIVE)
+    }
+
+    /// The block at a position, if there is one: for walks over all positions below [`Self::end`] in steps.
+    pub fn at(&self, slot: u32) -> Option<&BlockInfo> {
+        self.slots.get(slot)
+    }
+
+    /// Every block's position is below this one.
+    pub fn end(&self) -> u32 {
+        self.slots.end()
     }
 
     /// The position of a block.
@@ -111,14 +119,7 @@ impl BlockMap {
     /// Adds a block; its id must be new.
     pub fn insert(&mut self, block: BlockInfo) -> u32 {
         let id = block.id.0;
-        let slot = if let Some(slot) = self.free.pop() {
-            self.slots[slot as usize] = Some(block);
-            slot
-        } else {
-            let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 blocks");
-            self.slots.push(Some(block));
-            slot
-        };
+        let slot = self.slots.insert(block);
         let page = self
             .pages
             .entry(id / PAGE as u64)
@@ -129,10 +130,7 @@ impl BlockMap {
 
     /// Removes a block.
     pub fn remove(&mut self, slot: u32) -> BlockInfo {
-        let block = self.slots[slot as usize]
-            .take()
-            .expect("a file's block list names live blocks");
-        self.free.push(slot);
+        let block = self.slots.remove(slot).expect(LIVE);
         let key = block.id.0 / PAGE as u64;
         if let Some(page) = self.pages.get_mut(&key) {
             page[(block.id.0 % PAGE as u64) as usize] = ABSENT;
@@ -145,17 +143,17 @@ impl BlockMap {
 
     /// Number of blocks.
     pub fn count(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.count()
     }
 
     /// All blocks, in no promised but a repeatable order.
     pub fn iter(&self) -> impl Iterator<Item = &BlockInfo> {
-        self.slots.iter().flatten()
+        self.slots.iter()
     }
 
     /// All blocks, for change.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut BlockInfo> {
-        self.slots.iter_mut().flatten()
+        self.slots.iter_mut()
     }
 }
 

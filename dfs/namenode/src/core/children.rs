@@ -57,19 +57,38 @@ impl Children {
         if self.chunks.is_empty() {
             self.chunks.push(Vec::new());
         }
-        let chunk = &mut self.chunks[at.chunk];
-        chunk.insert(at.index, slot);
         self.len += 1;
-        if chunk.len() > CHUNK_LIMIT {
-            // Names often arrive in ascending order: then the full chunk stays full and the new one starts small.
-            let keep = if at.index == chunk.len() - 1 {
-                CHUNK_LIMIT
-            } else {
-                CHUNK_LIMIT / 2
-            };
-            let tail = chunk.split_off(keep);
-            self.chunks.insert(at.chunk + 1, tail);
+        let chunk = &mut self.chunks[at.chunk];
+        if chunk.len() < CHUNK_LIMIT {
+            chunk.insert(at.index, slot);
+            return;
         }
+        // Names often arrive in ascending order: then the full chunk stays full and the new one starts small. A chunk is never
+        // filled beyond the limit, for which its vector would double.
+        let keep = if at.index == CHUNK_LIMIT {
+            CHUNK_LIMIT
+        } else {
+            CHUNK_LIMIT / 2
+        };
+        let mut tail = chunk.split_off(keep);
+        if at.index < keep {
+            chunk.insert(at.index, slot);
+        } else {
+            tail.insert(at.index - keep, slot);
+        }
+        self.chunks.insert(at.chunk + 1, tail);
+    }
+
+    /// Inserts after all others, whose names come before.
+    pub fn push(&mut self, slot: Slot) {
+        let chunk = self.chunks.len().saturating_sub(1);
+        let index = self.chunks.last().map_or(0, Vec::len);
+        self.insert(Position { chunk, index }, slot);
+    }
+
+    /// The last entry.
+    pub fn last(&self) -> Option<Slot> {
+        self.chunks.last().and_then(|chunk| chunk.last()).copied()
     }
 
     /// Removes the entry at a found place.

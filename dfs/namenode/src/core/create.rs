@@ -6,6 +6,7 @@ use super::edit::{self, Edit, RetryAnswer};
 use super::error::FsError;
 use super::namespace::Walk;
 use super::permission::WRITE;
+use super::small::U48;
 use super::tree::parent_missing;
 
 impl Core {
@@ -39,9 +40,9 @@ impl Core {
                 arguments.block_size
             )));
         }
-        if arguments.block_size > i64::MAX as u64 {
+        if arguments.block_size > U48::MAX {
             return Err(FsError::Io(format!(
-                "Specified block size {} is not below 2^63",
+                "Specified block size {} is not below 2^48",
                 arguments.block_size
             )));
         }

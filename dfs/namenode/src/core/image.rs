@@ -201,10 +201,10 @@ impl State {
                 self.namespace.get(inode.parent).id
             },
             name: inode.name.to_string(),
-            modified_ms: inode.modified_ms,
-            accessed_ms: inode.accessed_ms,
-            owner: inode.owner.0,
-            group: inode.group.0,
+            modified_ms: inode.modified_ms.get(),
+            accessed_ms: inode.accessed_ms.get(),
+            owner: inode.owner.number(),
+            group: inode.group.number(),
             permission: u32::from(inode.permission),
             file: inode.file().map(|file| self.image_file(file)),
         }
@@ -220,7 +220,7 @@ impl State {
         });
         ImageFile {
             replication: u32::from(file.replication),
-            block_size: file.block_size,
+            block_size: file.block_size.get(),
             blocks: blocks.collect(),
         }
     }
@@ -294,12 +294,9 @@ impl StateBuilder {
     }
 
     fn add_inode(&mut self, image: ImageInode) -> Result<(), ApplyError> {
-        let names = self.state.namespace.names.count() as u32;
-        if image.owner >= names || image.group >= names {
-            return Err(bad(format!("inode {}", image.id), "its owner or group has no name"));
-        }
+        let (owner, group) = (self.name_id(&image, image.owner)?, self.name_id(&image, image.group)?);
         if image.parent_id == 0 {
-            self.fill_root(&image);
+            self.fill_root(&image, owner, group);
             return Ok(());
         }
         let parent = self.directories.get(&image.parent_id).copied();
@@ -312,11 +309,11 @@ impl StateBuilder {
         let slot = self.state.namespace.link(Inode {
             id,
             parent,
-            name: image.name.into(),
-            modified_ms: image.modified_ms,
-            accessed_ms: image.accessed_ms,
-            owner: NameId(image.owner),
-            group: NameId(image.group),
+            name: image.name.as_str().into(),
+            modified_ms: image.modified_ms.into(),
+            accessed_ms: image.accessed_ms.into(),
+            owner,
+            group,
             permission: image.permission as u16,
             body: if is_file {
                 Body::File(FileBody::default())
@@ -333,19 +330,26 @@ impl StateBuilder {
         }
     }
 
-    fn fill_root(&mut self, image: &ImageInode) {
+    fn name_id(&self, image: &ImageInode, number: u32) -> Result<NameId, ApplyError> {
+        let named = (number as usize) < self.state.namespace.names.count();
+        NameId::new(number)
+            .filter(|_| named)
+            .ok_or_else(|| bad(format!("inode {}", image.id), "its owner or group has no name"))
+    }
+
+    fn fill_root(&mut self, image: &ImageInode, owner: NameId, group: NameId) {
         let root = self.state.namespace.root();
         let inode = self.state.namespace.get_mut(root);
-        inode.modified_ms = image.modified_ms;
-        inode.accessed_ms = image.accessed_ms;
-        (inode.owner, inode.group) = (NameId(image.owner), NameId(image.group));
+        inode.modified_ms = image.modified_ms.into();
+        inode.accessed_ms = image.accessed_ms.into();
+        (inode.owner, inode.group) = (owner, group);
         inode.permission = image.permission as u16;
     }
 
     fn add_file(&mut self, slot: Slot, inode_id: u64, file: ImageFile) -> Result<(), ApplyError> {
         let mut body = FileBody {
             replication: file.replication as u16,
-            block_size: file.block_size,
+            block_size: file.block_size.into(),
             ..FileBody::default()
         };
         for block in file.blocks {

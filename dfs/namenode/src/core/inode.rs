@@ -1,6 +1,8 @@
 //! Inodes and the arena that holds them. Nothing here knows paths, permissions or blocks' contents.
 
 use super::children::Children;
+use super::slab::Slab;
+use super::small::{Name, U48};
 
 /// Id of the root directory; every later inode gets the next number. HDFS's value.
 pub const ROOT_INODE_ID: u64 = 16385;
@@ -9,9 +11,26 @@ pub const ROOT_INODE_ID: u64 = 16385;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
 
-/// A user or group name's number in [`super::names::Names`].
+/// A user or group name's number in [`super::names::Names`], of 24 bits like HDFS's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NameId(pub u32);
+pub struct NameId([u8; 3]);
+
+impl NameId {
+    /// The largest number.
+    pub const MAX: u32 = (1 << 24) - 1;
+
+    /// The id with a number; none beyond [`Self::MAX`].
+    pub const fn new(number: u32) -> Option<Self> {
+        let [high, rest @ ..] = number.to_be_bytes();
+        if high == 0 { Some(Self(rest)) } else { None }
+    }
+
+    /// Its number.
+    pub fn number(self) -> u32 {
+        let [a, b, c] = self.0;
+        u32::from_be_bytes([0, a, b, c])
+    }
+}
 
 /// One file or directory.
 #[derive(Debug, Clone)]
@@ -21,11 +40,11 @@ pub struct Inode {
     /// The directory that holds it; the root is its own parent.
     pub parent: Slot,
     /// Its name within the parent; empty for the root.
-    pub name: Box<str>,
+    pub name: Name,
     /// Last change, milliseconds since the epoch.
-    pub modified_ms: u64,
+    pub modified_ms: U48,
     /// Last read, milliseconds since the epoch (set by `setTimes` only).
-    pub accessed_ms: u64,
+    pub accessed_ms: U48,
     /// Owner.
     pub owner: NameId,
     /// Group.
@@ -51,7 +70,7 @@ pub struct FileBody {
     /// Wanted number of replicas per block.
     pub replication: u16,
     /// Bytes per block; only the last block may be shorter.
-    pub block_size: u64,
+    pub block_size: U48,
     /// Blocks in file order, as positions in the block map.
     pub blocks: BlockList,
 }
@@ -148,49 +167,34 @@ impl Inode {
 
 /// All inodes by position, with reuse of freed positions.
 #[derive(Debug, Clone, Default)]
-pub struct Arena {
-    slots: Vec<Option<Inode>>,
-    free: Vec<u32>,
-}
+pub struct Arena(Slab<Inode>);
+
+const LIVE: &str = "a kept slot names a live inode";
 
 impl Arena {
     /// The inode at `slot`. Panics on a freed position: such a slot must not have been kept.
     pub fn get(&self, slot: Slot) -> &Inode {
-        self.slots[slot.0 as usize]
-            .as_ref()
-            .expect("a kept slot names a live inode")
+        self.0.get(slot.0).expect(LIVE)
     }
 
     /// The inode at `slot`, for change.
     pub fn get_mut(&mut self, slot: Slot) -> &mut Inode {
-        self.slots[slot.0 as usize]
-            .as_mut()
-            .expect("a kept slot names a live inode")
+        self.0.get_mut(slot.0).expect(LIVE)
     }
 
     /// Stores an inode.
     pub fn insert(&mut self, inode: Inode) -> Slot {
-        if let Some(slot) = self.free.pop() {
-            self.slots[slot as usize] = Some(inode);
-            return Slot(slot);
-        }
-        let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 inodes");
-        self.slots.push(Some(inode));
-        Slot(slot)
+        Slot(self.0.insert(inode))
     }
 
     /// Takes an inode out; its position is free for the next one.
     pub fn remove(&mut self, slot: Slot) -> Inode {
-        let inode = self.slots[slot.0 as usize]
-            .take()
-            .expect("a kept slot names a live inode");
-        self.free.push(slot.0);
-        inode
+        self.0.remove(slot.0).expect(LIVE)
     }
 
     /// Number of inodes.
     pub fn count(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.0.count()
     }
 }
 
@@ -216,7 +220,7 @@ mod tests {
     fn inode_stays_small() {
         // 10 million one-block files must fit a modest heap: growth here is multiplied by every file.
         assert!(
-            std::mem::size_of::<Option<Inode>>() <= 96,
+            std::mem::size_of::<Option<Inode>>() <= 80,
             "{}",
             std::mem::size_of::<Option<Inode>>()
         );

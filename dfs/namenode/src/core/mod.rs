@@ -41,6 +41,8 @@ pub mod retry_cache;
 pub mod rng;
 pub mod safe_mode;
 pub mod settings;
+pub mod slab;
+pub mod small;
 pub mod state;
 pub mod tree;
 pub mod write;

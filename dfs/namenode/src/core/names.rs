@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 use super::inode::NameId;
 
+/// The first name of every table.
+const SUPERUSER: NameId = match NameId::new(0) {
+    Some(id) => id,
+    None => unreachable!(),
+};
+
 /// The table of names. Names are never dropped: a cluster has few users.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
@@ -12,12 +18,16 @@ pub struct Names {
 }
 
 impl Names {
-    /// The number of `name`, given out at its first use.
+    /// The number of `name`, given out at its first use. Once all 16 million numbers are given out, further names get the
+    /// superuser's: what is theirs is then in nobody else's reach.
     pub fn intern(&mut self, name: &str) -> NameId {
         if let Some(id) = self.ids.get(name) {
             return *id;
         }
-        let id = NameId(u32::try_from(self.by_id.len()).expect("fewer than 2^32 users and groups"));
+        let number = u32::try_from(self.by_id.len()).unwrap_or(u32::MAX);
+        let Some(id) = NameId::new(number) else {
+            return SUPERUSER;
+        };
         self.by_id.push(name.into());
         self.ids.insert(name.into(), id);
         id
@@ -25,7 +35,7 @@ impl Names {
 
     /// The name behind a number.
     pub fn get(&self, id: NameId) -> &str {
-        &self.by_id[id.0 as usize]
+        &self.by_id[id.number() as usize]
     }
 
     /// Number of names.

@@ -27,7 +27,11 @@ impl Core {
             Operation::GetPreferredBlockSize { path } => {
                 let slot = self.existing_file(caller, path)?;
                 Ok(Reply::Number(
-                    self.state.namespace.get(slot).file().map_or(0, |file| file.block_size),
+                    self.state
+                        .namespace
+                        .get(slot)
+                        .file()
+                        .map_or(0, |file| file.block_size.get()),
                 ))
             }
             Operation::CheckAccess { path, mode } => {
@@ -94,10 +98,10 @@ impl Core {
             permission: inode.permission,
             owner: owner.to_owned(),
             group: group.to_owned(),
-            modified_ms: inode.modified_ms,
-            accessed_ms: inode.accessed_ms,
+            modified_ms: inode.modified_ms.get(),
+            accessed_ms: inode.accessed_ms.get(),
             replication: file.map_or(0, |file| file.replication),
-            block_size: file.map_or(0, |file| file.block_size),
+            block_size: file.map_or(0, |file| file.block_size.get()),
             children: inode.children().map_or(0, |children| children.len() as u32),
             locations: None,
         }

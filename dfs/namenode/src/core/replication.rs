@@ -358,7 +358,7 @@ impl Core {
             .collect();
         let excluded: Vec<NodeIx> = bad.into_iter().map(node_of).chain(self.unreported_nodes()).collect();
         let count = self.wanted(info).saturating_sub(existing.len());
-        let block_size = self.file(file).block_size.min(block.length);
+        let block_size = self.file(file).block_size.get().min(block.length);
         let request = PlacementRequest {
             count,
             block_size,

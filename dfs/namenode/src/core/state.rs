@@ -11,6 +11,7 @@ use super::namespace::{Namespace, last_component, parent_path};
 use super::open_files::{OpenFile, OpenFiles, RECOVERY_HOLDER};
 use super::replicas::Replicas;
 use super::retry_cache::RetryCache;
+use super::small::U48;
 
 /// Everything that survives a restart.
 #[derive(Debug, Clone)]
@@ -132,8 +133,8 @@ impl State {
             }),
             Edit::SetOwner(e) => self.set_owner(e),
             Edit::SetTimes(e) => self.change(&e.path, "set times", |inode| {
-                inode.modified_ms = e.modified_ms.unwrap_or(inode.modified_ms);
-                inode.accessed_ms = e.accessed_ms.unwrap_or(inode.accessed_ms);
+                inode.modified_ms = e.modified_ms.map_or(inode.modified_ms, U48::from);
+                inode.accessed_ms = e.accessed_ms.map_or(inode.accessed_ms, U48::from);
             }),
             Edit::SetReplication(e) => self.set_replication(e),
             Edit::UseGenerationStamp(e) => {
@@ -169,14 +170,14 @@ impl State {
             id: e.inode_id,
             parent,
             name: last_component(&e.path).into(),
-            modified_ms: time_ms,
-            accessed_ms: 0,
+            modified_ms: time_ms.into(),
+            accessed_ms: 0.into(),
             owner,
             group,
             permission: e.permission as u16,
             body: Body::Directory(Box::default()),
         });
-        self.namespace.get_mut(parent).modified_ms = time_ms;
+        self.namespace.get_mut(parent).modified_ms = time_ms.into();
         Ok(())
     }
 
@@ -190,21 +191,21 @@ impl State {
         let (owner, group) = (self.namespace.intern(&e.owner), self.namespace.intern(&e.group));
         let file = FileBody {
             replication: e.replication as u16,
-            block_size: e.block_size,
+            block_size: e.block_size.into(),
             ..FileBody::default()
         };
         let slot = self.link(Inode {
             id: e.inode_id,
             parent,
             name: last_component(&e.path).into(),
-            modified_ms: time_ms,
-            accessed_ms: time_ms,
+            modified_ms: time_ms.into(),
+            accessed_ms: time_ms.into(),
             owner,
             group,
             permission: e.permission as u16,
             body: Body::File(file),
         });
-        self.namespace.get_mut(parent).modified_ms = time_ms;
+        self.namespace.get_mut(parent).modified_ms = time_ms.into();
         let open = OpenFile {
             slot,
             holder: e.holder.clone(),
@@ -312,7 +313,7 @@ impl State {
     fn close_file(&mut self, e: &edit::CloseFile, time_ms: u64) -> Result<(), ApplyError> {
         let slot = self.open_slot(e.inode_id, "close")?;
         self.open.remove(e.inode_id);
-        self.namespace.get_mut(slot).modified_ms = time_ms;
+        self.namespace.get_mut(slot).modified_ms = time_ms.into();
         Ok(())
     }
 
@@ -352,7 +353,7 @@ impl State {
                 open.remove(inode.id);
             }
         });
-        self.namespace.get_mut(parent).modified_ms = time_ms;
+        self.namespace.get_mut(parent).modified_ms = time_ms.into();
         Ok(())
     }
 
@@ -365,8 +366,8 @@ impl State {
         let parent = self.free_place(&e.destination, "rename")?;
         let old_parent = self.namespace.get(slot).parent;
         self.namespace.relink(slot, parent, last_component(&e.destination));
-        self.namespace.get_mut(old_parent).modified_ms = time_ms;
-        self.namespace.get_mut(parent).modified_ms = time_ms;
+        self.namespace.get_mut(old_parent).modified_ms = time_ms.into();
+        self.namespace.get_mut(parent).modified_ms = time_ms.into();
         Ok(())
     }
 

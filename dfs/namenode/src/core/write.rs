@@ -248,7 +248,7 @@ impl Core {
         favored: &[NodeIx],
     ) -> Vec<super::replicas::StorageIx> {
         let ip = caller.address.to_string();
-        let (replication, block_size) = (self.file(file).replication, self.file(file).block_size);
+        let (replication, block_size) = (self.file(file).replication, self.file(file).block_size.get());
         let request = PlacementRequest {
             count: usize::from(replication).saturating_sub(existing.len()),
             block_size,
