@@ -167,6 +167,10 @@ mod tests {
             permission: 0o644,
             file_id: 16_386,
             children: None,
+            has_acl: false,
+            encrypted: false,
+            erasure_coding: None,
+            storage_policy: 0,
         }
     }
 

@@ -4,23 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use futures::{StreamExt, TryStreamExt};
 use quarry_dfs_wire::path::DfsPath;
 
-use crate::checksum::{self, FileChecksum};
+use crate::checksum::{self, ChecksumCombine, FileChecksum};
 use crate::config::DfsClientConfig;
 use crate::error::{Error, Result};
 use crate::local::{LocalReads, LocalReplicas};
 use crate::location::{FileBlocks, LocatedFile};
-use crate::namenode::NewFile;
+use crate::namenode::{NameNode, NewFile};
 use crate::read::FileReader;
 use crate::shared::Shared;
 use crate::stats::ClientFigures;
-use crate::status::{ContentSummary, FileStatus, FsStats, ServerDefaults};
+use crate::status::FileStatus;
 use crate::write::{CreateOptions, FileWriter};
-
-/// Directories that one recursive listing asks for at the same time.
-const LIST_PARALLELISM: usize = 8;
 
 /// Permission bits of directories made by [`DfsClient::mkdirs`].
 const DIRECTORY_PERMISSION: u16 = 0o755;
@@ -30,6 +26,27 @@ const DIRECTORY_PERMISSION: u16 = 0o755;
 pub struct RenameOptions {
     /// Replaces a file, or an empty directory, at the destination in the same step. Otherwise the rename fails if there is one.
     pub overwrite: bool,
+}
+
+/// How [`DfsClient::mkdir_with`] makes a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MkdirOptions {
+    /// Permission bits, with the umask already applied.
+    pub permission: u16,
+    /// Permission bits as they were before the umask: they count where the parent has a default access control list.
+    pub unmasked: Option<u16>,
+    /// Makes missing directories on the way.
+    pub create_parent: bool,
+}
+
+impl Default for MkdirOptions {
+    fn default() -> Self {
+        Self {
+            permission: DIRECTORY_PERMISSION,
+            unmasked: None,
+            create_parent: true,
+        }
+    }
 }
 
 /// A client of one HDFS-compatible cluster. Clones share connections, caches and leases; needs a Tokio runtime.
@@ -61,6 +78,19 @@ impl DfsClient {
         }
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn namenode(&self) -> &NameNode {
+        &self.shared.namenode
+    }
+
+    /// Forgets where the blocks of a changed file were.
+    pub(crate) fn forget(&self, path: &str) {
+        self.shared.locations.invalidate(path);
+    }
+
     /// The settings it was made with.
     pub fn config(&self) -> &DfsClientConfig {
         &self.shared.config
@@ -70,75 +100,6 @@ impl DfsClient {
     pub async fn status(&self, path: &str) -> Result<Option<FileStatus>> {
         let path = parse(path)?;
         self.shared.namenode.status(path.as_str()).await
-    }
-
-    /// The entries of a directory in byte order of their names, or the one entry of a file. A directory larger than a page
-    /// is read in several calls and may change between them.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] if there is no such path.
-    pub async fn list(&self, path: &str) -> Result<Vec<FileStatus>> {
-        let path = parse(path)?;
-        let entries = self.shared.namenode.list(path.as_str(), false).await?;
-        let entries = entries.ok_or_else(|| absent(path.as_str()))?;
-        Ok(entries.into_iter().map(|(status, _)| status).collect())
-    }
-
-    /// The files of a directory (and, if `recursive`, of those below it) or the one file at `path`, with their blocks:
-    /// one call per page of a directory. In byte order of their paths within each directory.
-    ///
-    /// The locations are remembered: reading these files through the object store soon needs no further call.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] if there is no such path.
-    pub async fn list_located(&self, path: &str, recursive: bool) -> Result<Vec<LocatedFile>> {
-        let root = parse(path)?;
-        let mut files = Vec::new();
-        let mut directories = vec![root.as_str().to_owned()];
-        while !directories.is_empty() {
-            let is_root = directories.len() == 1 && directories[0] == root.as_str();
-            let pages: Vec<_> = futures::stream::iter(std::mem::take(&mut directories))
-                .map(|directory| self.list_located_directory(directory))
-                .buffered(LIST_PARALLELISM)
-                .try_collect()
-                .await?;
-            for page in pages {
-                match page {
-                    Some((found, below)) => {
-                        files.extend(found);
-                        if recursive {
-                            directories.extend(below);
-                        }
-                    }
-                    None if is_root => return Err(absent(root.as_str())),
-                    // A directory that was deleted while its siblings were listed.
-                    None => {}
-                }
-            }
-        }
-        Ok(files)
-    }
-
-    /// The files in one directory, and the directories in it.
-    async fn list_located_directory(&self, directory: String) -> Result<Option<(Vec<LocatedFile>, Vec<String>)>> {
-        let asked = Instant::now();
-        let Some(entries) = self.shared.namenode.list(&directory, true).await? else {
-            return Ok(None);
-        };
-        let (mut files, mut below) = (Vec::new(), Vec::new());
-        for (status, blocks) in entries {
-            match blocks {
-                Some(blocks) => {
-                    let blocks = Arc::new(blocks);
-                    let file = LocatedFile { status, blocks };
-                    self.shared.locations.insert(Arc::new(file.clone()), asked);
-                    files.push(file);
-                }
-                None if status.is_directory() => below.push(status.path),
-                None => {}
-            }
-        }
-        Ok(Some((files, below)))
     }
 
     /// Where the blocks of a file lie.
@@ -155,8 +116,28 @@ impl DfsClient {
     /// # Errors
     /// [`Error::AlreadyExists`] or [`Error::ParentNotDirectory`] if a file is in the way.
     pub async fn mkdirs(&self, path: &str) -> Result<()> {
+        self.mkdirs_as(path, DIRECTORY_PERMISSION).await
+    }
+
+    /// Like [`Self::mkdirs`], with the permission bits that new directories get.
+    ///
+    /// # Errors
+    /// As [`Self::mkdirs`].
+    pub async fn mkdirs_as(&self, path: &str, permission: u16) -> Result<()> {
+        let options = MkdirOptions {
+            permission,
+            ..MkdirOptions::default()
+        };
+        self.mkdir_with(path, options).await
+    }
+
+    /// Makes a directory as told.
+    ///
+    /// # Errors
+    /// As [`Self::mkdirs`]; [`Error::NotFound`] if the parent is missing and must not be made.
+    pub async fn mkdir_with(&self, path: &str, options: MkdirOptions) -> Result<()> {
         let path = parse(path)?;
-        self.shared.namenode.mkdirs(path.as_str(), DIRECTORY_PERMISSION).await?;
+        self.shared.namenode.mkdirs(path.as_str(), options).await?;
         Ok(())
     }
 
@@ -178,11 +159,14 @@ impl DfsClient {
     /// [`Error::NotFound`] if `src`, or the parent of `dst`, is not there; [`Error::AlreadyExists`] if `dst` is there and
     /// may not be replaced.
     pub async fn rename(&self, src: &str, dst: &str, options: RenameOptions) -> Result<()> {
+        self.rename_with(src, dst, options, false).await
+    }
+
+    pub(crate) async fn rename_with(&self, src: &str, dst: &str, options: RenameOptions, to_trash: bool) -> Result<()> {
         let (src, dst) = (parse(src)?, parse(dst)?);
-        let renamed = self
-            .shared
-            .namenode
-            .rename(src.as_str(), dst.as_str(), options.overwrite)
+        let namenode = &self.shared.namenode;
+        let renamed = namenode
+            .rename(src.as_str(), dst.as_str(), options.overwrite, to_trash)
             .await;
         self.shared.locations.invalidate(src.as_str());
         self.shared.locations.invalidate(dst.as_str());
@@ -272,51 +256,22 @@ impl DfsClient {
         Ok(file)
     }
 
-    /// The file's checksum as HDFS defines it, made by the DataNodes from what they store.
+    /// The file's checksum as HDFS makes it by default: a digest of digests of what its DataNodes store.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such file; [`Error::BlockUnavailable`] if a block has no replica to ask.
     pub async fn checksum(&self, path: &str) -> Result<FileChecksum> {
-        let path = parse(path)?;
-        let blocks = self.shared.namenode.block_locations(path.as_str()).await?;
-        checksum::file_checksum(&self.shared, path.as_str(), &blocks).await
+        self.checksum_as(path, ChecksumCombine::Md5, u64::MAX).await
     }
 
-    /// What the tree at `path` holds.
+    /// The checksum of a file's first `length` bytes, or of all if it has fewer, combined in that way.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is no such path.
-    pub async fn content_summary(&self, path: &str) -> Result<ContentSummary> {
+    /// As [`Self::checksum`].
+    pub async fn checksum_as(&self, path: &str, combine: ChecksumCombine, length: u64) -> Result<FileChecksum> {
         let path = parse(path)?;
-        self.shared.namenode.content_summary(path.as_str()).await
-    }
-
-    /// Space of the whole file system.
-    pub async fn fs_stats(&self) -> Result<FsStats> {
-        self.shared.namenode.fs_stats().await
-    }
-
-    /// The NameNode's defaults for new files, asked for once.
-    pub async fn server_defaults(&self) -> Result<ServerDefaults> {
-        self.shared.server_defaults().await
-    }
-
-    /// Sets permission bits.
-    pub async fn set_permission(&self, path: &str, permission: u16) -> Result<()> {
-        let path = parse(path)?;
-        self.shared.namenode.set_permission(path.as_str(), permission).await
-    }
-
-    /// Sets owner, group or both.
-    pub async fn set_owner(&self, path: &str, owner: Option<&str>, group: Option<&str>) -> Result<()> {
-        let path = parse(path)?;
-        self.shared.namenode.set_owner(path.as_str(), owner, group).await
-    }
-
-    /// Sets how many replicas a file's blocks shall have; false for directories. The copies come and go in the background.
-    pub async fn set_replication(&self, path: &str, replication: u16) -> Result<bool> {
-        let path = parse(path)?;
-        self.shared.namenode.set_replication(path.as_str(), replication).await
+        let blocks = self.shared.namenode.block_locations(path.as_str()).await?;
+        checksum::file_checksum(&self.shared, path.as_str(), &blocks, combine, length).await
     }
 
     /// What this client and its clones have done so far.
@@ -330,14 +285,14 @@ impl DfsClient {
     }
 }
 
-fn parse(path: &str) -> Result<DfsPath> {
+pub(crate) fn parse(path: &str) -> Result<DfsPath> {
     DfsPath::parse(path).map_err(|e| Error::Invalid {
         path: path.to_owned(),
         message: e.to_string(),
     })
 }
 
-fn absent(path: &str) -> Error {
+pub(crate) fn absent(path: &str) -> Error {
     Error::NotFound {
         path: path.to_owned(),
         message: "there is no such file or directory".to_owned(),

@@ -49,10 +49,18 @@ pub(crate) fn file_status(fs: pb::HdfsFileStatusProto, path: String) -> Result<F
         permission: (fs.permission.perm & 0o7777) as u16,
         file_id: fs.file_id(),
         children: fs.children_num.and_then(|n| u32::try_from(n).ok()),
+        has_acl: has(&fs, pb::hdfs_file_status_proto::Flags::HasAcl),
+        encrypted: fs.file_encryption_info.is_some() || has(&fs, pb::hdfs_file_status_proto::Flags::HasCrypt),
+        erasure_coding: fs.ec_policy.as_ref().map(|policy| policy.name().to_owned()),
+        storage_policy: fs.storage_policy() as u8,
         owner: fs.owner,
         group: fs.group,
         path,
     })
+}
+
+fn has(fs: &pb::HdfsFileStatusProto, flag: pb::hdfs_file_status_proto::Flags) -> bool {
+    fs.flags() & flag as u32 != 0
 }
 
 pub(crate) fn file_blocks(located: pb::LocatedBlocksProto) -> Result<FileBlocks> {
@@ -103,7 +111,7 @@ pub(crate) fn block_from_proto(proto: &pb::ExtendedBlockProto) -> Result<Extende
     ExtendedBlock::try_from(proto).map_err(|e| malformed(e.to_string()))
 }
 
-fn datanode_from_proto(info: &pb::DatanodeInfoProto) -> Result<Arc<DataNodeInfo>> {
+pub(crate) fn datanode_from_proto(info: &pb::DatanodeInfoProto) -> Result<Arc<DataNodeInfo>> {
     let id = &info.id;
     let port =
         |port: u32| u16::try_from(port).map_err(|_| malformed(format!("DataNode {}: port {port}", id.datanode_uuid)));

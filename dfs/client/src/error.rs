@@ -297,6 +297,27 @@ impl Error {
         }
     }
 
+    /// What the NameNode said, or would have said of an argument that this client refuses itself: HDFS's own words, as
+    /// its shell prints them.
+    pub fn remote_message(&self) -> Option<&str> {
+        match self {
+            Self::NotFound { message, .. }
+            | Self::AlreadyExists { message, .. }
+            | Self::ParentNotDirectory { message, .. }
+            | Self::DirectoryNotEmpty { message, .. }
+            | Self::Invalid { message, .. }
+            | Self::PermissionDenied { message, .. }
+            | Self::LeaseConflict { message, .. }
+            | Self::LeaseLost { message, .. }
+            | Self::QuotaExceeded { message, .. }
+            | Self::NotReady { message, .. }
+            | Self::Unsupported { message, .. }
+            | Self::NameNode { message, .. }
+            | Self::NoDataNodes { message, .. } => Some(message),
+            _ => None,
+        }
+    }
+
     /// Whether the path is not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })

@@ -12,13 +12,17 @@
 //!
 //! The crate knows nothing of the servers' insides, of Arrow or of SQL.
 
+mod acl;
+mod attributes;
 mod checksum;
 mod client;
+mod cluster;
 mod config;
 mod connections;
 mod convert;
 mod dead_nodes;
 mod error;
+mod glob;
 mod lease;
 mod local;
 mod local_replica;
@@ -26,6 +30,7 @@ mod location;
 mod location_cache;
 mod namenode;
 mod object_store;
+mod ops;
 mod read;
 mod shared;
 mod stats;
@@ -33,14 +38,20 @@ mod status;
 mod task;
 mod write;
 
-pub use checksum::FileChecksum;
-pub use client::{DfsClient, RenameOptions};
+pub use acl::{AclEntry, AclKind, AclScope, AclStatus};
+pub use attributes::{QuotaChange, StoragePolicy, StorageType, TypeQuota, XAttr, XAttrMode};
+pub use checksum::{ChecksumCombine, FileChecksum};
+pub use client::{DfsClient, MkdirOptions, RenameOptions};
+pub use cluster::{AdminState, DataNodeReport, DataNodeState, SafeModeAction};
 pub use config::DfsClientConfig;
 pub use error::{Error, Failures, ReplicaFailure, Result, Retry, TransferError};
+pub use glob::{GlobError, GlobPattern};
 pub use local::{LocalReplica, LocalReplicas};
 pub use location::{BlockLocation, DataNodeInfo, FileBlocks, LocatedFile};
 pub use object_store::DfsObjectStore;
+pub use ops::{LocatedPages, StatusPages, Trashed};
+pub use quarry_dfs_wire::checksum::ChecksumType;
 pub use read::FileReader;
 pub use stats::{ClientFigures, ReadStats};
-pub use status::{ContentSummary, FileKind, FileStatus, FsStats, ServerDefaults};
+pub use status::{ContentSummary, FileKind, FileStatus, FsStats, QuotaUsage, ServerDefaults};
 pub use write::{CreateOptions, FileWriter};

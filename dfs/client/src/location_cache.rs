@@ -90,6 +90,10 @@ mod tests {
             permission: 0o644,
             file_id: 1,
             children: None,
+            has_acl: false,
+            encrypted: false,
+            erasure_coding: None,
+            storage_policy: 0,
         };
         let blocks = Arc::new(FileBlocks {
             length: 0,

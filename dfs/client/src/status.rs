@@ -1,5 +1,7 @@
 //! Files and directories as the NameNode describes them.
 
+use crate::attributes::TypeQuota;
+
 /// What a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
@@ -38,6 +40,14 @@ pub struct FileStatus {
     pub file_id: u64,
     /// Entries of a directory, where the NameNode counts them.
     pub children: Option<u32>,
+    /// Whether it has an access control list beyond its permission bits.
+    pub has_acl: bool,
+    /// Whether its bytes are encrypted, which this client cannot undo.
+    pub encrypted: bool,
+    /// The name of its erasure coding policy, if it is stored that way, which this client cannot read.
+    pub erasure_coding: Option<String>,
+    /// Number of its storage policy; 0 if it has none of its own.
+    pub storage_policy: u8,
 }
 
 impl FileStatus {
@@ -58,7 +68,7 @@ impl FileStatus {
 }
 
 /// What a directory tree holds and uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContentSummary {
     /// Bytes of all files, each counted once.
     pub length: u64,
@@ -68,6 +78,37 @@ pub struct ContentSummary {
     pub directory_count: u64,
     /// Bytes of all replicas.
     pub space_consumed: u64,
+    /// Names that the tree may have, itself included, if that is limited.
+    pub quota: Option<u64>,
+    /// Bytes of replicas that it may have, if that is limited.
+    pub space_quota: Option<u64>,
+    /// The same per medium.
+    pub type_quotas: Vec<TypeQuota>,
+    /// Of `length`, what only snapshots hold.
+    pub snapshot_length: u64,
+    /// Of `file_count`, what only snapshots hold.
+    pub snapshot_file_count: u64,
+    /// Of `directory_count`, what only snapshots hold.
+    pub snapshot_directory_count: u64,
+    /// Of `space_consumed`, what only snapshots hold.
+    pub snapshot_space_consumed: u64,
+    /// The name of its erasure coding policy; empty where the NameNode does not say.
+    pub erasure_coding_policy: String,
+}
+
+/// What a directory tree uses of its quotas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuotaUsage {
+    /// Names in the tree, itself included.
+    pub file_and_directory_count: u64,
+    /// Bytes of all replicas.
+    pub space_consumed: u64,
+    /// Names that the tree may have, if that is limited.
+    pub quota: Option<u64>,
+    /// Bytes of replicas that it may have, if that is limited.
+    pub space_quota: Option<u64>,
+    /// The same per medium.
+    pub type_quotas: Vec<TypeQuota>,
 }
 
 /// Space of the whole file system, in bytes.
@@ -85,6 +126,10 @@ pub struct FsStats {
     pub corrupt_blocks: u64,
     /// Blocks with no good replica.
     pub missing_blocks: u64,
+    /// Of these, blocks that were to have one replica only.
+    pub missing_single_replica_blocks: u64,
+    /// Blocks whose replicas are still to be deleted.
+    pub pending_deletion_blocks: u64,
 }
 
 /// The parameters that the NameNode wants for new files.
@@ -96,4 +141,6 @@ pub struct ServerDefaults {
     pub replication: u16,
     /// Bytes per checksum.
     pub bytes_per_checksum: u32,
+    /// Minutes that deleted files shall stay in the trash; 0: they do not go there.
+    pub trash_interval_minutes: u64,
 }

@@ -123,6 +123,19 @@ impl DataChecksum {
         }
     }
 
+    /// The checksum of two pieces of data together, from that of the first and that of the second, which has `length` bytes.
+    pub fn joined_checksum(self, first: u32, second: u32, length: u64) -> u32 {
+        match self.kind {
+            ChecksumType::Null => 0,
+            ChecksumType::Crc32 => {
+                let mut hasher = crc32fast::Hasher::new_with_initial(first);
+                hasher.combine(&crc32fast::Hasher::new_with_initial_len(second, length));
+                hasher.finalize()
+            }
+            ChecksumType::Crc32c => crc32c::crc32c_combine(first, second, length as usize),
+        }
+    }
+
     /// Appends the big-endian checksums of `data`, which begins at a chunk; its last chunk may be short.
     pub fn compute(self, data: &[u8], checksums: &mut impl BufMut) {
         if self.kind == ChecksumType::Null {
@@ -288,6 +301,14 @@ mod tests {
             prop_assert_eq!(sums.len() as u64, checksum.checksums_length(data.len() as u64));
             prop_assert!(checksum.verify(&data, &sums, 0).is_ok());
             prop_assert_eq!(DataChecksum::decode_meta_header(&checksum.encode_meta_header()).unwrap(), checksum);
+        }
+
+        #[test]
+        fn checksums_of_pieces_join(kind in kinds(), a in any::<Vec<u8>>(), b in any::<Vec<u8>>()) {
+            let checksum = DataChecksum::new(kind, 512).unwrap();
+            let (first, second) = (checksum.chunk_checksum(&a), checksum.chunk_checksum(&b));
+            let joined = checksum.joined_checksum(first, second, b.len() as u64);
+            prop_assert_eq!(joined, checksum.chunk_checksum(&[a, b].concat()));
         }
 
         #[test]

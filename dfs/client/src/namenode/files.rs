@@ -189,4 +189,87 @@ impl NameNode {
         let _: pb::ReportBadBlocksResponseProto = self.call("reportBadBlocks", path, &request).await?;
         Ok(())
     }
+
+    /// Opens a closed file for writing at its end; with its last block if that has room.
+    pub(crate) async fn append(&self, path: &str, new_block: bool) -> Result<(FileStatus, Option<BlockLocation>)> {
+        let new_block = if new_block {
+            pb::CreateFlagProto::NewBlock as u32
+        } else {
+            0
+        };
+        let request = pb::AppendRequestProto {
+            src: path.to_owned(),
+            client_name: self.client_name.clone(),
+            flag: Some(pb::CreateFlagProto::Append as u32 | new_block),
+        };
+        let answer: pb::AppendResponseProto = self.call("append", path, &request).await?;
+        let last = answer.block.map(convert::block_location).transpose()?;
+        match answer.stat {
+            Some(fs) => Ok((convert::file_status(fs, path.to_owned())?, last)),
+            None => Err(self.protocol_error("append: the answer has no file status")),
+        }
+    }
+
+    /// Makes the existence of an open file's blocks durable; with `length`, that of its last block too.
+    pub(crate) async fn fsync(&self, file: &FileStatus, length: Option<u64>) -> Result<()> {
+        let request = pb::FsyncRequestProto {
+            src: file.path.clone(),
+            client: self.client_name.clone(),
+            last_block_length: Some(length.map_or(-1, |length| length as i64)),
+            file_id: Some(file.file_id),
+        };
+        let _: pb::FsyncResponseProto = self.call("fsync", &file.path, &request).await?;
+        Ok(())
+    }
+
+    /// Cuts a file; whether it is done, or the last block is still being cut.
+    pub(crate) async fn truncate(&self, path: &str, length: u64) -> Result<bool> {
+        let request = pb::TruncateRequestProto {
+            src: path.to_owned(),
+            new_length: length,
+            client_name: self.client_name.clone(),
+        };
+        let answer: pb::TruncateResponseProto = self.call("truncate", path, &request).await?;
+        Ok(answer.result)
+    }
+
+    /// Takes the file away from its writer; whether it is closed by now.
+    pub(crate) async fn recover_lease(&self, path: &str) -> Result<bool> {
+        let request = pb::RecoverLeaseRequestProto {
+            src: path.to_owned(),
+            client_name: self.client_name.clone(),
+        };
+        let answer: pb::RecoverLeaseResponseProto = self.call("recoverLease", path, &request).await?;
+        Ok(answer.result)
+    }
+
+    pub(crate) async fn is_file_closed(&self, path: &str) -> Result<bool> {
+        let request = pb::IsFileClosedRequestProto { src: path.to_owned() };
+        let answer: pb::IsFileClosedResponseProto = self.call("isFileClosed", path, &request).await?;
+        Ok(answer.result)
+    }
+
+    /// The pipeline with one more DataNode: the existing ones first.
+    pub(crate) async fn additional_datanode(
+        &self,
+        file: &FileStatus,
+        block: &ExtendedBlock,
+        existing: (&[Arc<DataNodeInfo>], &[String]),
+        excluded: &[Arc<DataNodeInfo>],
+    ) -> Result<BlockLocation> {
+        let nodes = |nodes: &[Arc<DataNodeInfo>]| nodes.iter().map(|n| convert::datanode_to_proto(n)).collect();
+        let request = pb::GetAdditionalDatanodeRequestProto {
+            src: file.path.clone(),
+            blk: block.into(),
+            existings: nodes(existing.0),
+            excludes: nodes(excluded),
+            num_additional_nodes: 1,
+            client_name: self.client_name.clone(),
+            existing_storage_uuids: existing.1.to_vec(),
+            file_id: Some(file.file_id),
+        };
+        let answer: pb::GetAdditionalDatanodeResponseProto =
+            self.call("getAdditionalDatanode", &file.path, &request).await?;
+        convert::block_location(answer.block)
+    }
 }

@@ -10,6 +10,8 @@
 //!
 //! Every other exception is the answer.
 
+mod attributes;
+mod cluster;
 mod files;
 mod tree;
 
@@ -23,6 +25,7 @@ use crate::config::DfsClientConfig;
 use crate::error::{Error, Result, from_exception};
 
 pub(crate) use files::NewFile;
+pub(crate) use tree::{Entry, Page};
 
 /// How long a NameNode that accepts no connection is waited for.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);

@@ -3,13 +3,22 @@
 use quarry_dfs_wire::proto::hadoop::hdfs as pb;
 
 use super::NameNode;
+use crate::client::MkdirOptions;
 use crate::convert;
 use crate::error::Result;
 use crate::location::{FileBlocks, LocatedFile};
-use crate::status::{ContentSummary, FileStatus, FsStats, ServerDefaults};
+use crate::status::FileStatus;
 
 /// An entry of a directory, with its blocks when they were asked for and it is a file.
 pub(crate) type Entry = (FileStatus, Option<FileBlocks>);
+
+/// One answer of many to the question what is in a directory.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) entries: Vec<Entry>,
+    /// The name that the next page begins after, if there is one.
+    pub(crate) next: Option<Vec<u8>>,
+}
 
 impl NameNode {
     pub(crate) async fn status(&self, path: &str) -> Result<Option<FileStatus>> {
@@ -24,30 +33,38 @@ impl NameNode {
     /// Everything in a directory, or the one entry of a file; `None` if there is no such path.
     pub(crate) async fn list(&self, path: &str, locations: bool) -> Result<Option<Vec<Entry>>> {
         let mut entries = Vec::new();
-        let mut start_after = Default::default();
-        loop {
-            let request = pb::GetListingRequestProto {
-                src: path.to_owned(),
-                start_after,
-                need_location: locations,
-            };
-            let answer: pb::GetListingResponseProto = self.call("getListing", path, &request).await?;
-            let Some(page) = answer.dir_list else {
+        let mut next = Some(Vec::new());
+        while let Some(start_after) = next {
+            let Some(page) = self.list_page(path, start_after, locations).await? else {
                 return Ok(None);
             };
-            start_after = page
-                .partial_listing
-                .last()
-                .map(|last| last.path.clone())
-                .unwrap_or_default();
-            let empty = page.partial_listing.is_empty();
-            for entry in page.partial_listing {
-                entries.push(convert::entry(path, entry)?);
-            }
-            if page.remaining_entries == 0 || empty {
-                return Ok(Some(entries));
-            }
+            entries.extend(page.entries);
+            next = page.next;
         }
+        Ok(Some(entries))
+    }
+
+    /// The page of a directory that begins after a name; `None` if there is no such path.
+    pub(crate) async fn list_page(&self, path: &str, start_after: Vec<u8>, locations: bool) -> Result<Option<Page>> {
+        let request = pb::GetListingRequestProto {
+            src: path.to_owned(),
+            start_after: start_after.into(),
+            need_location: locations,
+        };
+        let answer: pb::GetListingResponseProto = self.call("getListing", path, &request).await?;
+        let Some(page) = answer.dir_list else {
+            return Ok(None);
+        };
+        let last = page.partial_listing.last().map(|last| last.path.to_vec());
+        let next = last.filter(|_| page.remaining_entries > 0);
+        let entries = page
+            .partial_listing
+            .into_iter()
+            .map(|entry| convert::entry(path, entry));
+        Ok(Some(Page {
+            entries: entries.collect::<Result<_>>()?,
+            next,
+        }))
     }
 
     /// A file with its blocks in one call; `None` if there is no such path or it is a directory.
@@ -86,13 +103,12 @@ impl NameNode {
         }
     }
 
-    pub(crate) async fn mkdirs(&self, path: &str, permission: u16) -> Result<bool> {
-        let permission = convert::permission(permission);
+    pub(crate) async fn mkdirs(&self, path: &str, options: MkdirOptions) -> Result<bool> {
         let request = pb::MkdirsRequestProto {
             src: path.to_owned(),
-            masked: permission,
-            create_parent: true,
-            unmasked: None,
+            masked: convert::permission(options.permission),
+            create_parent: options.create_parent,
+            unmasked: options.unmasked.map(convert::permission),
         };
         let answer: pb::MkdirsResponseProto = self.call("mkdirs", path, &request).await?;
         Ok(answer.result)
@@ -107,78 +123,33 @@ impl NameNode {
         Ok(answer.result)
     }
 
-    pub(crate) async fn rename(&self, src: &str, dst: &str, overwrite: bool) -> Result<()> {
+    pub(crate) async fn rename(&self, src: &str, dst: &str, overwrite: bool, to_trash: bool) -> Result<()> {
         let request = pb::Rename2RequestProto {
             src: src.to_owned(),
             dst: dst.to_owned(),
             overwrite_dest: overwrite,
-            move_to_trash: None,
+            move_to_trash: to_trash.then_some(true),
         };
         let subject = format!("{src} -> {dst}");
         let _: pb::Rename2ResponseProto = self.call("rename2", &subject, &request).await?;
         Ok(())
     }
 
-    pub(crate) async fn set_permission(&self, path: &str, permission: u16) -> Result<()> {
-        let request = pb::SetPermissionRequestProto {
-            src: path.to_owned(),
-            permission: convert::permission(permission),
+    pub(crate) async fn concat(&self, target: &str, sources: &[String]) -> Result<()> {
+        let request = pb::ConcatRequestProto {
+            trg: target.to_owned(),
+            srcs: sources.to_vec(),
         };
-        let _: pb::SetPermissionResponseProto = self.call("setPermission", path, &request).await?;
+        let _: pb::ConcatResponseProto = self.call("concat", target, &request).await?;
         Ok(())
     }
 
-    pub(crate) async fn set_owner(&self, path: &str, owner: Option<&str>, group: Option<&str>) -> Result<()> {
-        let request = pb::SetOwnerRequestProto {
-            src: path.to_owned(),
-            username: owner.map(str::to_owned),
-            groupname: group.map(str::to_owned),
+    pub(crate) async fn check_access(&self, path: &str, mode: u8) -> Result<()> {
+        let request = pb::CheckAccessRequestProto {
+            path: path.to_owned(),
+            mode: i32::from(mode & 7),
         };
-        let _: pb::SetOwnerResponseProto = self.call("setOwner", path, &request).await?;
+        let _: pb::CheckAccessResponseProto = self.call("checkAccess", path, &request).await?;
         Ok(())
-    }
-
-    pub(crate) async fn set_replication(&self, path: &str, replication: u16) -> Result<bool> {
-        let request = pb::SetReplicationRequestProto {
-            src: path.to_owned(),
-            replication: replication.into(),
-        };
-        let answer: pb::SetReplicationResponseProto = self.call("setReplication", path, &request).await?;
-        Ok(answer.result)
-    }
-
-    pub(crate) async fn content_summary(&self, path: &str) -> Result<ContentSummary> {
-        let request = pb::GetContentSummaryRequestProto { path: path.to_owned() };
-        let answer: pb::GetContentSummaryResponseProto = self.call("getContentSummary", path, &request).await?;
-        Ok(ContentSummary {
-            length: answer.summary.length,
-            file_count: answer.summary.file_count,
-            directory_count: answer.summary.directory_count,
-            space_consumed: answer.summary.space_consumed,
-        })
-    }
-
-    pub(crate) async fn fs_stats(&self) -> Result<FsStats> {
-        let answer: pb::GetFsStatsResponseProto = self.call("getFsStats", "/", &pb::GetFsStatusRequestProto {}).await?;
-        Ok(FsStats {
-            capacity: answer.capacity,
-            used: answer.used,
-            remaining: answer.remaining,
-            under_replicated: answer.under_replicated,
-            corrupt_blocks: answer.corrupt_blocks,
-            missing_blocks: answer.missing_blocks,
-        })
-    }
-
-    pub(crate) async fn server_defaults(&self) -> Result<ServerDefaults> {
-        let request = pb::GetServerDefaultsRequestProto {};
-        let answer: pb::GetServerDefaultsResponseProto = self.call("getServerDefaults", "/", &request).await?;
-        let defaults = answer.server_defaults;
-        let replication = u16::try_from(defaults.replication);
-        Ok(ServerDefaults {
-            block_size: defaults.block_size,
-            replication: replication.map_err(|_| self.protocol_error("default replication beyond 65535"))?,
-            bytes_per_checksum: defaults.bytes_per_checksum,
-        })
     }
 }

@@ -9,4 +9,5 @@ mod files;
 mod local_reads;
 mod model;
 mod namespace;
+mod operations;
 mod restart;
