@@ -16,7 +16,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let hadoop = protox::compile(PROTOS, [root])?;
     tonic_prost_build::configure().bytes(".").compile_fds(hadoop)?;
     let link = protox::compile(
-        ["quarry/dfs/v1/datanode_link.proto", "quarry/dfs/v1/admin.proto"],
+        [
+            "quarry/dfs/v1/datanode_link.proto",
+            "quarry/dfs/v1/inter_datanode.proto",
+            "quarry/dfs/v1/admin.proto",
+        ],
         [root],
     )?;
     // Without the generated `connect(address)`: the service's own method has that name. Clients bring their channel.

@@ -1,20 +1,28 @@
-//! `ClientDatanodeProtocol`: the few calls that clients make to a DataNode's RPC port.
+//! The RPC port: `ClientDatanodeProtocol`, the few calls that clients make to a DataNode, and `InterDatanodeProtocol`, by which
+//! another DataNode leads the recovery of a block.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message;
-use quarry_dfs_wire::block::ExtendedBlock;
+use quarry_dfs_wire::block::{Block, BlockId, ExtendedBlock, GenerationStamp};
+use quarry_dfs_wire::proto::dfs_v1::{
+    InitReplicaRecoveryRequest, InitReplicaRecoveryResponse, UpdateReplicaUnderRecoveryRequest,
+    UpdateReplicaUnderRecoveryResponse,
+};
 use quarry_dfs_wire::proto::hadoop::hdfs::{GetReplicaVisibleLengthRequestProto, GetReplicaVisibleLengthResponseProto};
-use quarry_dfs_wire::rpc::{CLIENT_DATANODE_PROTOCOL, CallContext, RpcException, RpcService, decode};
+use quarry_dfs_wire::rpc::exception::class;
+use quarry_dfs_wire::rpc::{
+    CLIENT_DATANODE_PROTOCOL, CallContext, INTER_DATANODE_PROTOCOL, RpcException, RpcService, decode,
+};
 
 use crate::error::Error;
 use crate::node::Node;
-use crate::replica;
+use crate::recovery::participant::{self, Update};
+use crate::recovery::peer;
+use crate::replica::{self, ReplicaError};
 
-/// Java's class for anything that went wrong; readers then try another DataNode.
-const IO_EXCEPTION: &str = "java.io.IOException";
 /// What Java's DataNode throws for blocks that it does not have.
 const REPLICA_NOT_FOUND: &str = "org.apache.hadoop.hdfs.server.datanode.ReplicaNotFoundException";
 
@@ -38,26 +46,73 @@ impl Ipc {
             replica::check_readable(&seen, block.block.generation_stamp)?;
             Ok(seen.acked)
         });
-        length.map_err(|error| match error {
-            Error::Replica(error) => RpcException::application(REPLICA_NOT_FOUND, error.to_string()),
-            error => RpcException::application(IO_EXCEPTION, error.to_string()),
+        length.map_err(exception)
+    }
+
+    async fn init_recovery(
+        &self,
+        request: InitReplicaRecoveryRequest,
+    ) -> Result<InitReplicaRecoveryResponse, RpcException> {
+        self.node.check_pool(&request.pool_id).map_err(exception)?;
+        let block = request
+            .block
+            .as_ref()
+            .ok_or_else(|| RpcException::illegal_argument("no block"))?;
+        let recovery = GenerationStamp(request.recovery_id);
+        let found = participant::init(&self.node, Block::try_from(block)?, recovery).await;
+        Ok(InitReplicaRecoveryResponse {
+            replica: found.map_err(exception)?.as_ref().map(peer::to_message),
         })
     }
+
+    async fn update_recovery(
+        &self,
+        request: UpdateReplicaUnderRecoveryRequest,
+    ) -> Result<UpdateReplicaUnderRecoveryResponse, RpcException> {
+        self.node.check_pool(&request.pool_id).map_err(exception)?;
+        let update = Update {
+            id: BlockId(request.block_id),
+            recovery: GenerationStamp(request.recovery_id),
+            length: request.new_length,
+            copy_to: (request.new_block_id != 0).then_some(BlockId(request.new_block_id)),
+        };
+        let done = participant::update(&self.node, update).await.map_err(exception)?;
+        Ok(UpdateReplicaUnderRecoveryResponse {
+            storage_id: done.storage_id,
+        })
+    }
+}
+
+/// Java's classes: readers and leaders of recoveries go by them.
+fn exception(error: Error) -> RpcException {
+    let name = match &error {
+        Error::Replica(ReplicaError::Superseded { .. }) => class::RECOVERY_IN_PROGRESS,
+        Error::Replica(_) => REPLICA_NOT_FOUND,
+        _ => class::IO,
+    };
+    RpcException::application(name, error.to_string())
 }
 
 #[async_trait]
 impl RpcService for Ipc {
     fn protocols(&self) -> &[&'static str] {
-        &[CLIENT_DATANODE_PROTOCOL]
+        &[CLIENT_DATANODE_PROTOCOL, INTER_DATANODE_PROTOCOL]
     }
 
     async fn call(&self, context: CallContext, request: Bytes) -> Result<Bytes, RpcException> {
-        match context.method.as_str() {
-            "getReplicaVisibleLength" => {
+        let answer = match (context.protocol.as_str(), context.method.as_str()) {
+            (CLIENT_DATANODE_PROTOCOL, "getReplicaVisibleLength") => {
                 let length = self.visible_length(&decode(&context, request)?)?;
-                Ok(GetReplicaVisibleLengthResponseProto { length }.encode_to_vec().into())
+                GetReplicaVisibleLengthResponseProto { length }.encode_to_vec()
             }
-            other => Err(RpcException::no_such_method(other, &context.protocol)),
-        }
+            (INTER_DATANODE_PROTOCOL, "initReplicaRecovery") => {
+                self.init_recovery(decode(&context, request)?).await?.encode_to_vec()
+            }
+            (INTER_DATANODE_PROTOCOL, "updateReplicaUnderRecovery") => {
+                self.update_recovery(decode(&context, request)?).await?.encode_to_vec()
+            }
+            (protocol, method) => return Err(RpcException::no_such_method(method, protocol)),
+        };
+        Ok(answer.into())
     }
 }

@@ -211,11 +211,7 @@ impl Node {
         let Some(storage_id) = self.dataset.storage_id(id) else {
             return;
         };
-        let block = Block {
-            id,
-            generation_stamp: replica.generation_stamp,
-            length: replica.on_disk,
-        };
+        let block = replica.block();
         self.reports
             .push(&storage_id, ReplicaChange::Receiving, replica.state, block);
     }
@@ -255,11 +251,7 @@ impl Node {
             return;
         };
         tracing::warn!(block = %id, problem, "replica is corrupt");
-        let block = Block {
-            id,
-            generation_stamp: replica.generation_stamp,
-            length: replica.on_disk,
-        };
+        let block = replica.block();
         self.reports
             .push(&storage_id, ReplicaChange::Corrupt, replica.state, block);
     }

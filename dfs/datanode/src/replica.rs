@@ -9,6 +9,8 @@
 //!     ▼                ▼
 //!  TEMPORARY          RWR   waits for block recovery
 //!     └─▶ FINALIZED or RBW when the copy is complete; removed at restart
+//!
+//!  FINALIZED, RBW, RWR ──▶ RUR ──▶ FINALIZED      block recovery; at a restart RUR is again what it was before
 //! ```
 //!
 //! The checks are those of HDFS for each stage of a write pipeline. "Block generation stamp" is the one the writer knows,
@@ -17,7 +19,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use quarry_dfs_wire::block::{BlockId, GenerationStamp};
+use quarry_dfs_wire::block::{Block, BlockId, GenerationStamp};
 
 /// Where a replica is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +63,18 @@ pub struct Replica {
     pub on_disk: u64,
     /// Bytes that the whole rest of the pipeline has confirmed: what a reader of an open file is promised.
     pub acked: u64,
+}
+
+impl Replica {
+    /// The block as it is stored here.
+    #[must_use]
+    pub fn block(&self) -> Block {
+        Block {
+            id: self.id,
+            generation_stamp: self.generation_stamp,
+            length: self.on_disk,
+        }
+    }
 }
 
 /// Why a replica cannot be used as asked.
@@ -124,6 +138,16 @@ pub enum ReplicaError {
     /// The previous writer did not let go in time.
     #[error("block {0}: its previous writer did not stop in time; retry the recovery")]
     WriterBusy(BlockId),
+    /// A newer recovery has taken the replica over.
+    #[error("block {id}: recovery {asked} is superseded by recovery {current}")]
+    Superseded {
+        /// The block.
+        id: BlockId,
+        /// The stamp of the recovery that asked.
+        asked: GenerationStamp,
+        /// The stamp of the recovery under way.
+        current: GenerationStamp,
+    },
 }
 
 /// What the writer that asks for an existing replica knows of the block.
@@ -216,14 +240,76 @@ pub(crate) fn check_streaming_recovery(replica: &Replica, claim: &Claim) -> Resu
     Ok(replica.acked)
 }
 
-/// Block recovery after the writer's death: whatever was written, in a version older than the recovery's. Returns the length
-/// to keep: all bytes, since each may have been acknowledged by this node.
-pub(crate) fn check_block_recovery(replica: &Replica, recovery_stamp: GenerationStamp) -> Result<u64, ReplicaError> {
+/// What a block recovery finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecoveryEntry {
+    /// A replica to agree about.
+    Begin,
+    /// This very recovery has finished the replica before; the order was repeated.
+    Finished,
+}
+
+/// Block recovery, first step: a replica that is not stale (older than the block) and was not finished by a newer recovery.
+/// `current` is the stamp of the recovery that holds the replica already; only a newer one, or the same again, may follow.
+pub(crate) fn check_init_recovery(
+    replica: &Replica,
+    current: Option<GenerationStamp>,
+    block_stamp: GenerationStamp,
+    recovery: GenerationStamp,
+) -> Result<RecoveryEntry, ReplicaError> {
     if replica.state == ReplicaState::Temporary {
-        return Err(wrong_state(replica, "FINALIZED, RBW or RWR"));
+        return Err(ReplicaError::NotFound(replica.id));
     }
-    check_stamp(replica, GenerationStamp(0)..=recovery_stamp)?;
-    Ok(replica.on_disk)
+    if let Some(current) = current.filter(|current| *current > recovery) {
+        return Err(ReplicaError::Superseded {
+            id: replica.id,
+            asked: recovery,
+            current,
+        });
+    }
+    check_stamp(replica, block_stamp..=recovery)?;
+    if replica.generation_stamp < recovery {
+        return Ok(RecoveryEntry::Begin);
+    }
+    if replica.state == ReplicaState::Finalized {
+        return Ok(RecoveryEntry::Finished);
+    }
+    // A writer of the recovery's own stamp: there cannot be one, so nothing is known about these bytes.
+    let expected = block_stamp..=GenerationStamp(recovery.0.saturating_sub(1));
+    Err(ReplicaError::GenerationStamp {
+        id: replica.id,
+        found: replica.generation_stamp,
+        expected,
+    })
+}
+
+/// Block recovery, second step: only the recovery that holds the replica, and no byte that is not there.
+pub(crate) fn check_update_recovery(
+    replica: &Replica,
+    current: Option<GenerationStamp>,
+    recovery: GenerationStamp,
+    length: u64,
+) -> Result<(), ReplicaError> {
+    match current {
+        Some(current) if current == recovery => {}
+        Some(current) => {
+            return Err(ReplicaError::Superseded {
+                id: replica.id,
+                asked: recovery,
+                current,
+            });
+        }
+        None => return Err(wrong_state(replica, "RUR")),
+    }
+    if replica.on_disk < length {
+        return Err(ReplicaError::Length {
+            id: replica.id,
+            what: "on disk",
+            found: replica.on_disk,
+            expected: format!("at least the {length} agreed upon"),
+        });
+    }
+    Ok(())
 }
 
 /// READ: the asked version or a newer one (an append may have overtaken the reader), and all of the range on disk.
@@ -386,6 +472,46 @@ mod tests {
                 "append, stamp {stored}"
             );
         }
+    }
+
+    #[test]
+    fn recovery_begins_with_any_replica_that_is_not_stale() {
+        let init = |r: &Replica, current| check_init_recovery(r, current, GenerationStamp(1001), GenerationStamp(1005));
+        let begin = |r: &Replica| init(r, None) == Ok(RecoveryEntry::Begin);
+        assert_eq!(
+            accepted(begin),
+            [
+                ReplicaState::Rbw,
+                ReplicaState::Rwr,
+                ReplicaState::Rur,
+                ReplicaState::Finalized
+            ]
+        );
+        for (stamp, expected) in [(1000, false), (1001, true), (1004, true), (1006, false)] {
+            assert_eq!(
+                begin(&replica(ReplicaState::Rbw, stamp, 100)),
+                expected,
+                "stamp {stamp}"
+            );
+        }
+        let finished = replica(ReplicaState::Finalized, 1005, 100);
+        assert_eq!(init(&finished, None), Ok(RecoveryEntry::Finished));
+        assert!(init(&replica(ReplicaState::Rbw, 1005, 100), None).is_err());
+    }
+
+    #[test]
+    fn newer_recovery_supersedes_older_one() {
+        let open = replica(ReplicaState::Rbw, 1001, 100);
+        let init = |current, asked| check_init_recovery(&open, Some(current), GenerationStamp(1001), asked);
+        let (older, newer) = (GenerationStamp(1004), GenerationStamp(1005));
+        assert!(init(older, newer).is_ok());
+        assert!(init(newer, newer).is_ok(), "a repeated order");
+        assert!(matches!(init(newer, older), Err(ReplicaError::Superseded { .. })));
+        let update = |current, length| check_update_recovery(&open, current, older, length);
+        assert!(update(Some(older), 100).is_ok());
+        assert!(matches!(update(Some(newer), 100), Err(ReplicaError::Superseded { .. })));
+        assert!(matches!(update(None, 100), Err(ReplicaError::WrongState { .. })));
+        assert!(matches!(update(Some(older), 101), Err(ReplicaError::Length { .. })));
     }
 
     #[test]

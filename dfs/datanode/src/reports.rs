@@ -186,15 +186,12 @@ impl Queue {
 }
 
 fn stored_message(replica: &Replica) -> dfs_v1::Replica {
-    let block = Block {
-        id: replica.id,
-        generation_stamp: replica.generation_stamp,
-        length: replica.on_disk,
-    };
+    let block = replica.block();
     replica_message(&block, replica.state)
 }
 
-fn replica_message(block: &Block, state: ReplicaState) -> dfs_v1::Replica {
+/// A replica as the NameNode and other DataNodes are told of it.
+pub(crate) fn replica_message(block: &Block, state: ReplicaState) -> dfs_v1::Replica {
     let state = match state {
         ReplicaState::Finalized => dfs_v1::ReplicaState::Finalized,
         ReplicaState::Rbw | ReplicaState::Temporary => dfs_v1::ReplicaState::Rbw,

@@ -4,7 +4,6 @@
 //! promises more than the disk holds: a replica is FINALIZED in the map only when its files are, durably.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as MapEntry;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -32,7 +31,7 @@ const OPEN_RETRY: Duration = Duration::from_millis(2);
 
 /// A replica in the map: finalized ones, of which there may be millions, take a few words.
 #[derive(Debug, Clone)]
-enum Entry {
+pub(super) enum Entry {
     Finalized {
         stamp: GenerationStamp,
         length: u64,
@@ -59,15 +58,34 @@ pub(crate) enum Reopen {
     AppendRecovery,
     /// The writer's pipeline broke in mid-stream.
     StreamingRecovery,
-    /// The writer is gone and the NameNode wants the block closed.
-    BlockRecovery,
+}
+
+/// What is known of all replicas, changed as one.
+#[derive(Debug, Default)]
+pub(super) struct Replicas {
+    pub(super) entries: HashMap<BlockId, Entry>,
+    /// Replicas under recovery (RUR), each with the stamp of the newest recovery. Not on disk: after a restart they are what
+    /// they were, and the NameNode starts the recovery anew.
+    pub(super) recovering: HashMap<BlockId, GenerationStamp>,
+}
+
+impl Replicas {
+    /// The replica as writers must see it: RUR whatever its files say.
+    fn seen(&self, id: BlockId) -> Option<Replica> {
+        let replica = self.entries.get(&id)?.replica(id);
+        let state = match self.recovering.contains_key(&id) {
+            true => ReplicaState::Rur,
+            false => replica.state,
+        };
+        Some(Replica { state, ..replica })
+    }
 }
 
 /// The replicas on all volumes.
 #[derive(Debug)]
 pub(crate) struct Dataset {
-    volumes: Vec<Arc<Volume>>,
-    map: Mutex<HashMap<BlockId, Entry>>,
+    pub(super) volumes: Vec<Arc<Volume>>,
+    pub(super) map: Mutex<Replicas>,
     next_volume: AtomicUsize,
 }
 
@@ -91,7 +109,7 @@ impl Dataset {
         let mut map = self.map.lock();
         for replica in replicas {
             let home = &self.volumes[volume];
-            if let Some(other) = map.get(&replica.id).map(|entry| entry.replica(replica.id)) {
+            if let Some(other) = map.entries.get(&replica.id).map(|entry| entry.replica(replica.id)) {
                 tracing::warn!(block = %replica.id, volume = %home.dir().display(), "block has two replicas here");
                 if rank(&other) >= rank(&replica) {
                     continue;
@@ -102,7 +120,7 @@ impl Dataset {
                 ReplicaState::Finalized => finalized_entry(&replica, volume),
                 _ => Entry::Open(OpenReplica::new(Arc::clone(home), replica)),
             };
-            map.insert(replica.id, entry);
+            map.entries.insert(replica.id, entry);
         }
     }
 
@@ -110,6 +128,7 @@ impl Dataset {
     pub(crate) fn replica(&self, id: BlockId) -> Result<Replica, ReplicaError> {
         self.map
             .lock()
+            .entries
             .get(&id)
             .map(|entry| entry.replica(id))
             .ok_or(ReplicaError::NotFound(id))
@@ -119,7 +138,7 @@ impl Dataset {
     pub(crate) fn replicas_of(&self, volume: usize) -> Vec<Replica> {
         let home = &self.volumes[volume];
         let map = self.map.lock();
-        let here = map.iter().filter(|(_, entry)| match entry {
+        let here = map.entries.iter().filter(|(_, entry)| match entry {
             Entry::Finalized { volume: at, .. } => usize::from(*at) == volume,
             Entry::Open(open) => Arc::ptr_eq(&open.volume, home),
         });
@@ -130,7 +149,7 @@ impl Dataset {
 
     /// Number of replicas in any state.
     pub(crate) fn len(&self) -> usize {
-        self.map.lock().len()
+        self.map.lock().entries.len()
     }
 
     /// Creates a replica: `Rbw` for a writer's pipeline, `Temporary` for a copy.
@@ -152,11 +171,10 @@ impl Dataset {
         };
         let open = OpenReplica::new(volume, replica);
         let ((), token) = open.attach(|_| Ok(()))?;
-        match self.map.lock().entry(id) {
-            MapEntry::Occupied(entry) => replica::check_create(Some(&entry.get().replica(id)))?,
-            MapEntry::Vacant(entry) => {
-                entry.insert(Entry::Open(Arc::clone(&open)));
-            }
+        {
+            let mut map = self.map.lock();
+            replica::check_create(map.seen(id).as_ref())?;
+            map.entries.insert(id, Entry::Open(Arc::clone(&open)));
         }
         let file = open
             .paths()
@@ -173,7 +191,7 @@ impl Dataset {
 
     /// Asks the writer of a replica, if it has one, to stop, and waits until it has.
     pub(crate) async fn stop_writer(&self, id: BlockId, timeout: Duration) -> Result<(), ReplicaError> {
-        let open = match self.map.lock().get(&id) {
+        let open = match self.map.lock().entries.get(&id) {
             Some(Entry::Open(open)) => Arc::clone(open),
             _ => return Ok(()),
         };
@@ -182,41 +200,59 @@ impl Dataset {
 
     /// Gives an existing replica to a writer under the claim's new stamp. A previous writer must have been stopped.
     pub(crate) fn reopen(self: &Arc<Self>, id: BlockId, claim: &Claim, purpose: Reopen) -> Result<ReplicaWriter> {
-        let check = |replica: &Replica| match purpose {
-            Reopen::Append => replica::check_append(replica, claim).map(|()| replica.received),
-            Reopen::AppendRecovery => replica::check_append_recovery(replica, claim).map(|()| replica.received),
-            Reopen::StreamingRecovery => replica::check_streaming_recovery(replica, claim),
-            Reopen::BlockRecovery => replica::check_block_recovery(replica, claim.new_generation_stamp),
+        let check = |replicas: &Replicas| {
+            let replica = &replicas.seen(id).ok_or(ReplicaError::NotFound(id))?;
+            match purpose {
+                Reopen::Append => replica::check_append(replica, claim).map(|()| replica.received),
+                Reopen::AppendRecovery => replica::check_append_recovery(replica, claim).map(|()| replica.received),
+                Reopen::StreamingRecovery => replica::check_streaming_recovery(replica, claim),
+            }
         };
-        let new_stamp = claim.new_generation_stamp;
+        self.take(id, claim.new_generation_stamp, check)
+    }
+
+    /// Gives an existing replica to a writer under a new stamp, cut to the length that `check` answers.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        id: BlockId,
+        new_stamp: GenerationStamp,
+        check: impl Fn(&Replicas) -> Result<u64, ReplicaError>,
+    ) -> Result<ReplicaWriter> {
         let mut map = self.map.lock();
-        let entry = map.get_mut(&id).ok_or(ReplicaError::NotFound(id))?;
+        let mut length = check(&map)?;
+        let entry = map.entries.get_mut(&id).ok_or(ReplicaError::NotFound(id))?;
         match entry.clone() {
             Entry::Open(open) => {
-                drop(map);
-                // FINALIZED here means: its writer finished between the look into the map and now.
-                let (length, token) = open.attach(|replica| match replica.state {
+                // FINALIZED here means: its writer is about to put that into the map.
+                let ((), token) = open.attach(|replica| match replica.state {
                     ReplicaState::Finalized => Err(ReplicaError::WriterBusy(id)),
-                    _ => check(replica),
+                    _ => Ok(()),
                 })?;
+                // A writer may have let go since the first look: only now nothing changes any more.
+                length = match check(&map) {
+                    Ok(length) => length,
+                    Err(error) => {
+                        open.detach();
+                        return Err(error.into());
+                    }
+                };
+                drop(map);
                 self.resume(open, token, length, new_stamp)
             }
             Entry::Finalized { volume, stamp, .. } => {
-                let was = entry.replica(id);
-                let length = check(&was)?;
                 let open = OpenReplica::new(
                     Arc::clone(&self.volumes[usize::from(volume)]),
                     Replica {
                         state: ReplicaState::Rbw,
                         generation_stamp: new_stamp,
-                        ..was
+                        ..entry.replica(id)
                     },
                 );
                 let ((), token) = open.attach(|_| Ok(()))?;
                 let old = std::mem::replace(entry, Entry::Open(Arc::clone(&open)));
                 drop(map);
                 if let Err(error) = open.volume.move_to_rbw(id, stamp, new_stamp) {
-                    self.map.lock().insert(id, old);
+                    self.map.lock().entries.insert(id, old);
                     open.detach();
                     return Err(error);
                 }
@@ -269,7 +305,7 @@ impl Dataset {
             replica.acked = length;
         });
         let volume = self.index_of(&open.volume);
-        self.map.lock().insert(
+        self.map.lock().entries.insert(
             replica.id,
             Entry::Finalized {
                 stamp: replica.generation_stamp,
@@ -318,8 +354,8 @@ impl Dataset {
         }
         open.volume.remove_used(replica.on_disk);
         let mut map = self.map.lock();
-        if matches!(map.get(&replica.id), Some(Entry::Open(current)) if Arc::ptr_eq(current, open)) {
-            map.remove(&replica.id);
+        if matches!(map.entries.get(&replica.id), Some(Entry::Open(current)) if Arc::ptr_eq(current, open)) {
+            map.entries.remove(&replica.id);
         }
     }
 
@@ -327,10 +363,9 @@ impl Dataset {
     pub(crate) fn delete(&self, id: BlockId, stamp: GenerationStamp) -> Result<Option<FinalizedReplica>> {
         let (entry, replica) = {
             let mut map = self.map.lock();
-            let MapEntry::Occupied(entry) = map.entry(id) else {
+            let Some(replica) = map.entries.get(&id).map(|entry| entry.replica(id)) else {
                 return Ok(None);
             };
-            let replica = entry.get().replica(id);
             if replica.generation_stamp > stamp {
                 let expected = GenerationStamp(0)..=stamp;
                 return Err(ReplicaError::GenerationStamp {
@@ -340,7 +375,11 @@ impl Dataset {
                 }
                 .into());
             }
-            (entry.remove(), replica)
+            map.recovering.remove(&id);
+            let Some(entry) = map.entries.remove(&id) else {
+                return Ok(None);
+            };
+            (entry, replica)
         };
         let (home, dir) = match &entry {
             Entry::Finalized { volume, .. } => {
@@ -351,11 +390,7 @@ impl Dataset {
         };
         home.remove_used(replica.on_disk);
         volume::remove_replica(&dir, id, replica.generation_stamp)?;
-        let block = Block {
-            id,
-            generation_stamp: replica.generation_stamp,
-            length: replica.on_disk,
-        };
+        let block = replica.block();
         Ok(Some(FinalizedReplica {
             block,
             storage_id: home.storage_id().to_owned(),
@@ -364,7 +399,7 @@ impl Dataset {
 
     /// The volume of a replica.
     pub(crate) fn storage_id(&self, id: BlockId) -> Option<String> {
-        self.map.lock().get(&id).map(|entry| match entry {
+        self.map.lock().entries.get(&id).map(|entry| match entry {
             Entry::Finalized { volume, .. } => self.volumes[usize::from(*volume)].storage_id().to_owned(),
             Entry::Open(open) => open.volume.storage_id().to_owned(),
         })
@@ -387,7 +422,13 @@ impl Dataset {
     }
 
     fn try_open(&self, id: BlockId, stamp: GenerationStamp) -> Result<ReadableReplica> {
-        let entry = self.map.lock().get(&id).cloned().ok_or(ReplicaError::NotFound(id))?;
+        let entry = self
+            .map
+            .lock()
+            .entries
+            .get(&id)
+            .cloned()
+            .ok_or(ReplicaError::NotFound(id))?;
         let seen = entry.replica(id);
         replica::check_readable(&seen, stamp)?;
         match entry {
@@ -436,7 +477,7 @@ impl Dataset {
 }
 
 impl Entry {
-    fn replica(&self, id: BlockId) -> Replica {
+    pub(super) fn replica(&self, id: BlockId) -> Replica {
         match self {
             Self::Finalized { stamp, length, .. } => Replica {
                 id,

@@ -68,7 +68,10 @@ const FINALIZED: BlockId = BlockId(1);
 const TEMPORARY: BlockId = BlockId(2);
 const RBW: BlockId = BlockId(3);
 const RWR: BlockId = BlockId(4);
+const RUR: BlockId = BlockId(5);
 const ABSENT: BlockId = BlockId(6);
+/// The recovery that has hold of the RUR.
+const RECOVERY: GenerationStamp = GenerationStamp(1100);
 
 fn each_state() -> EachState {
     let dir = tempfile::tempdir().unwrap();
@@ -85,6 +88,8 @@ fn each_state() -> EachState {
         .finalize(create(&dataset, FINALIZED, ReplicaState::Rbw))
         .unwrap();
     drop(create(&dataset, RBW, ReplicaState::Rbw));
+    dataset.finalize(create(&dataset, RUR, ReplicaState::Rbw)).unwrap();
+    dataset.begin_recovery(RUR, STAMP, RECOVERY).unwrap();
     let temporary = create(&dataset, TEMPORARY, ReplicaState::Temporary);
     EachState {
         dataset,
@@ -104,7 +109,7 @@ fn claim(new_stamp: u64, bytes: u64) -> Claim {
 
 /// The blocks that a purpose gets a writer for, each tried on fresh replicas.
 fn accepted(purpose: Reopen) -> Vec<BlockId> {
-    let blocks = [FINALIZED, TEMPORARY, RBW, RWR, ABSENT];
+    let blocks = [FINALIZED, TEMPORARY, RBW, RWR, RUR, ABSENT];
     blocks
         .into_iter()
         .filter(|&id| each_state().dataset.reopen(id, &claim(1002, LENGTH), purpose).is_ok())
@@ -116,13 +121,99 @@ fn table_of_who_may_write_what() {
     assert_eq!(accepted(Reopen::Append), [FINALIZED]);
     assert_eq!(accepted(Reopen::AppendRecovery), [FINALIZED, RBW]);
     assert_eq!(accepted(Reopen::StreamingRecovery), [RBW]);
-    assert_eq!(accepted(Reopen::BlockRecovery), [FINALIZED, RBW, RWR]);
+}
+
+#[test]
+fn table_of_what_a_recovery_may_take() {
+    let each = each_state();
+    let begin = |id, stamp| each.dataset.begin_recovery(id, STAMP, GenerationStamp(stamp));
+    for id in [FINALIZED, RBW, RWR] {
+        let found = begin(id, 1002).unwrap();
+        assert_eq!((found.on_disk, found.generation_stamp), (LENGTH, STAMP));
+        assert_ne!(found.state, ReplicaState::Rur, "the holder says what it had before");
+    }
+    for id in [TEMPORARY, ABSENT] {
+        assert_eq!(begin(id, 1002), Err(ReplicaError::NotFound(id)));
+    }
+    assert!(matches!(
+        begin(RUR, RECOVERY.0 - 1),
+        Err(ReplicaError::Superseded { .. })
+    ));
+    assert!(begin(RUR, RECOVERY.0).is_ok(), "a repeated order");
+    assert!(begin(RUR, RECOVERY.0 + 1).is_ok());
+    let stale = each
+        .dataset
+        .begin_recovery(RBW, GenerationStamp(1002), GenerationStamp(1003));
+    assert!(matches!(stale, Err(ReplicaError::GenerationStamp { .. })));
+}
+
+#[test]
+fn only_the_newest_recovery_ends() {
+    let each = each_state();
+    let end = |stamp, length| each.dataset.end_recovery(RUR, GenerationStamp(stamp), length);
+    each.dataset.begin_recovery(RUR, STAMP, GenerationStamp(1200)).unwrap();
+    assert!(matches!(
+        end(RECOVERY.0, LENGTH),
+        Err(Error::Replica(ReplicaError::Superseded { .. }))
+    ));
+    assert!(matches!(
+        end(1200, LENGTH + 1),
+        Err(Error::Replica(ReplicaError::Length { .. }))
+    ));
+    assert_content(&each.dataset, RUR, LENGTH);
+    let done = end(1200, 600).unwrap();
+    assert_eq!((done.block.length, done.block.generation_stamp.0), (600, 1200));
+    assert_content(&each.dataset, RUR, 600);
+    assert_eq!(end(1200, 600).unwrap(), done, "a repeated order finds it done");
+    assert!(end(1200, 500).is_err());
+    assert!(
+        end(1201, 600).is_err(),
+        "nobody changes a replica without taking hold of it first"
+    );
+}
+
+#[test]
+fn recovery_waits_for_the_writer_and_shuts_others_out() {
+    let each = each_state();
+    let writer = each
+        .dataset
+        .reopen(RBW, &claim(1002, LENGTH), Reopen::StreamingRecovery)
+        .unwrap();
+    let begin = || each.dataset.begin_recovery(RBW, STAMP, GenerationStamp(1003));
+    assert_eq!(begin(), Err(ReplicaError::WriterBusy(RBW)));
+    drop(writer);
+    assert_eq!(begin().unwrap().generation_stamp.0, 1002);
+    for purpose in [Reopen::AppendRecovery, Reopen::StreamingRecovery] {
+        let late = each.dataset.reopen(RBW, &claim(1010, LENGTH), purpose);
+        assert!(matches!(
+            late,
+            Err(Error::Replica(ReplicaError::WrongState {
+                found: ReplicaState::Rur,
+                ..
+            }))
+        ));
+    }
+}
+
+#[test]
+fn truncation_to_a_new_block_leaves_the_old_one() {
+    let each = each_state();
+    let new = BlockId(77);
+    let done = each.dataset.copy_recovered(RUR, RECOVERY, 515, new).unwrap();
+    assert_eq!(
+        (done.block.id, done.block.length, done.block.generation_stamp),
+        (new, 515, RECOVERY)
+    );
+    assert_content(&each.dataset, new, 515);
+    assert_content(&each.dataset, RUR, LENGTH);
+    assert_eq!(each.dataset.replica(RUR).unwrap().generation_stamp, STAMP);
+    assert_eq!(each.dataset.copy_recovered(RUR, RECOVERY, 515, new).unwrap(), done);
 }
 
 #[test]
 fn nothing_is_created_over_an_existing_replica() {
     let each = each_state();
-    for id in [FINALIZED, TEMPORARY, RBW, RWR] {
+    for id in [FINALIZED, TEMPORARY, RBW, RWR, RUR] {
         for state in [ReplicaState::Rbw, ReplicaState::Temporary] {
             let created = each.dataset.create(id, STAMP, state, DataChecksum::default());
             assert!(
@@ -198,7 +289,7 @@ enum Step {
     Write { id: u64, bytes: u64, finish: bool },
     Append { id: u64, bytes: u64, finish: bool },
     RecoverStream { id: u64, bytes: u64 },
-    Recover { id: u64 },
+    Recover { id: u64, cut: u64 },
     Delete { id: u64 },
     Restart,
 }
@@ -209,7 +300,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (id.clone(), bytes.clone(), any::<bool>()).prop_map(|(id, bytes, finish)| Step::Write { id, bytes, finish }),
         3 => (id.clone(), bytes.clone(), any::<bool>()).prop_map(|(id, bytes, finish)| Step::Append { id, bytes, finish }),
         2 => (id.clone(), bytes).prop_map(|(id, bytes)| Step::RecoverStream { id, bytes }),
-        1 => id.clone().prop_map(|id| Step::Recover { id }),
+        1 => (id.clone(), 0_u64..600).prop_map(|(id, cut)| Step::Recover { id, cut }),
         1 => id.prop_map(|id| Step::Delete { id }),
         1 => Just(Step::Restart),
     ];
@@ -283,10 +374,14 @@ fn apply(dataset: &mut Option<Arc<Dataset>>, dir: &Path, model: &mut Model, stam
                 model.insert(id, (stamp, length, end_write(&current, writer, length, false)));
             }
         }
-        Step::Recover { id } => {
-            let states = [ReplicaState::Finalized, ReplicaState::Rbw, ReplicaState::Rwr];
-            if let Some((writer, length)) = reopen(&current, model, id, stamp, Reopen::BlockRecovery, &states) {
-                model.insert(id, (stamp, length, end_write(&current, writer, length, true)));
+        Step::Recover { id, cut } => {
+            let recovery = GenerationStamp(stamp);
+            let begun = current.begin_recovery(BlockId(id), GenerationStamp(0), recovery);
+            assert_eq!(begun.is_ok(), model.contains_key(&id), "{begun:?}");
+            if let Ok(found) = begun {
+                let length = found.on_disk.saturating_sub(cut);
+                current.end_recovery(BlockId(id), recovery, length).unwrap();
+                model.insert(id, (stamp, length, ReplicaState::Finalized));
             }
         }
         Step::Delete { id } => {

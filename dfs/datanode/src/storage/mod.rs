@@ -11,6 +11,7 @@ pub(crate) mod layout;
 pub(crate) mod open_replica;
 pub(crate) mod reader;
 pub(crate) mod scan;
+pub(crate) mod under_recovery;
 pub(crate) mod version_file;
 pub(crate) mod volume;
 

@@ -83,6 +83,11 @@ impl OpenReplica {
         Ok((answer, token))
     }
 
+    /// Whether somebody has the right to write.
+    pub(super) fn has_writer(&self) -> bool {
+        self.status.lock().writer.is_some()
+    }
+
     /// Gives the right to write back.
     pub(crate) fn detach(&self) {
         self.status.lock().writer = None;

@@ -1,6 +1,7 @@
 //! Real DataNodes on real sockets and disks; the NameNode and the clients are played by the tests.
 #![allow(clippy::unwrap_used)]
 
+mod block_recovery;
 mod client;
 mod copies;
 mod fake_namenode;

@@ -1,6 +1,6 @@
 //! Pipelines on replicas that exist: append, and recovery after each way of breaking.
 
-use quarry_dfs_wire::proto::dfs_v1::{BlockRef, RecoverBlock, ReplicaChange, to_data_node};
+use quarry_dfs_wire::proto::dfs_v1::ReplicaChange;
 use quarry_dfs_wire::proto::hadoop::hdfs::op_write_block_proto::BlockConstructionStage;
 use quarry_dfs_wire::proto::hadoop::hdfs::{
     ExtendedBlockProto, GetReplicaVisibleLengthRequestProto, GetReplicaVisibleLengthResponseProto,
@@ -216,41 +216,4 @@ async fn visible_length_is_the_acked_length() {
         panic!("must be unknown")
     };
     assert!(exception.class.contains("RpcNoSuchMethodException"), "{exception:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn block_recovery_closes_a_block_whose_writer_is_gone() {
-    let nodes = Nodes::start(2).await;
-    let infos = nodes.infos();
-    let data = bytes(3000);
-    let mut writer = Writer::start(nodes.nodes[0].xfer_addr(), write_request(block(ID, 1001), &infos[1..])).await;
-    writer.write(&data, 64_512, 2).await;
-    let command = RecoverBlock {
-        block: Some(BlockRef {
-            block_id: ID,
-            generation_stamp: 1001,
-            length: 0,
-        }),
-        new_generation_stamp: 1005,
-        holders: vec![nodes.target(0), nodes.target(1)],
-        ..RecoverBlock::default()
-    };
-    for times in 1..=2 {
-        nodes
-            .namenode
-            .send(&nodes.uuid(0), to_data_node::Message::RecoverBlock(command.clone()))
-            .await;
-        let said = nodes
-            .namenode
-            .until(&nodes.uuid(0), "the recovery", |said| said.recoveries.len() == times)
-            .await;
-        let result = said.recoveries.last().unwrap();
-        assert_eq!(
-            (result.error.as_str(), result.length, result.new_generation_stamp),
-            ("", 3000, 1005)
-        );
-        assert_eq!(result.datanode_uuids, [nodes.uuid(0)]);
-    }
-    assert!(writer.conn.is_closed().await);
-    assert_holds(nodes.nodes[0].xfer_addr(), ID, 1005, &data).await;
 }

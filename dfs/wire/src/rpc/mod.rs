@@ -18,4 +18,6 @@ mod session;
 pub use client::{CallOptions, RpcClient, RpcClientError, RpcClientOptions};
 pub use exception::{RpcErrorCode, RpcException};
 pub use server::{RpcServer, RpcServerOptions};
-pub use service::{CLIENT_DATANODE_PROTOCOL, CLIENT_PROTOCOL, CallContext, NAMENODE_PROTOCOL, RpcService, decode};
+pub use service::{
+    CLIENT_DATANODE_PROTOCOL, CLIENT_PROTOCOL, CallContext, INTER_DATANODE_PROTOCOL, NAMENODE_PROTOCOL, RpcService, decode,
+};

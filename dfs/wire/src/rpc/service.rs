@@ -14,6 +14,8 @@ pub const CLIENT_PROTOCOL: &str = "org.apache.hadoop.hdfs.protocol.ClientProtoco
 pub const CLIENT_DATANODE_PROTOCOL: &str = "org.apache.hadoop.hdfs.protocol.ClientDatanodeProtocol";
 /// Protocol name under which benchmark programs ask for the NameNode's version.
 pub const NAMENODE_PROTOCOL: &str = "org.apache.hadoop.hdfs.server.protocol.NamenodeProtocol";
+/// Protocol name of the calls between DataNodes. Not Apache's: the messages are our own.
+pub const INTER_DATANODE_PROTOCOL: &str = "quarry.dfs.v1.InterDatanodeProtocol";
 
 /// Who calls what, and which of the caller's tries this is.
 #[derive(Clone, Debug)]
