@@ -2,6 +2,7 @@
 
 mod metadata;
 mod roles;
+mod throughput;
 
 use clap::{Parser, Subcommand};
 
@@ -17,6 +18,10 @@ struct Cli {
 enum Command {
     /// Metadata operations per second and their latencies, by number of clients
     Metadata(metadata::Args),
+    /// Bytes per second of reads and writes, sequential and random, by number of clients
+    Throughput(throughput::Args),
+    /// What loopback TCP and `pread` move on this machine
+    Loopback(throughput::LoopbackArgs),
     /// Run a NameNode as the `quarry` binary would
     #[command(hide = true)]
     Namenode(roles::NamenodeArgs),
@@ -29,6 +34,8 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Metadata(args) => metadata::run(args).await,
+        Command::Throughput(args) => throughput::run(args).await,
+        Command::Loopback(args) => throughput::loopback(&args),
         Command::Namenode(args) => roles::namenode(args).await,
         Command::Datanode(args) => roles::datanode(args).await,
     }
