@@ -5,9 +5,13 @@
 //! 2. answers to reads leave at once;
 //! 3. edits, with everything that may only happen once they are on disk (other answers, orders), go to the log thread.
 //!
+//! Short questions do not come here: their callers look into the core themselves, between two steps. They see every change that was
+//! answered, as a change is applied before its answer can leave, and never wait for the disk, as no step does.
+//!
 //! Orders and answers without edits of their own wait for the edits before them, as they may depend on those.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
@@ -74,10 +78,14 @@ impl Link {
     }
 }
 
+/// Inputs taken from the queue at a time.
+const INPUTS: usize = 256;
+
 /// A cheap handle to the owner thread.
 #[derive(Debug, Clone)]
 pub(crate) struct CoreHandle {
     inputs: mpsc::Sender<Input>,
+    core: Arc<RwLock<Core>>,
 }
 
 fn stopped() -> FsError {
@@ -87,6 +95,9 @@ fn stopped() -> FsError {
 impl CoreHandle {
     /// Executes a client's call. On return of a change it is durable.
     pub(crate) async fn call(&self, caller: Caller, operation: Operation) -> Answer {
+        if let Some(answer) = self.look(&caller, &operation) {
+            return answer;
+        }
         let (answer, answered) = oneshot::channel();
         self.send(Input::Call {
             caller,
@@ -98,6 +109,15 @@ impl CoreHandle {
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
+    /// Answers a short question on the spot.
+    fn look(&self, caller: &Caller, operation: &Operation) -> Option<Answer> {
+        match self.core.read() {
+            Ok(core) => core.look(caller, operation),
+            // The owner thread panicked in the midst of a change: nothing that is in memory can be trusted.
+            Err(_) => Some(Err(stopped())),
+        }
+    }
+
     /// Sends anything else; fails when the owner thread has ended.
     pub(crate) async fn send(&self, input: Input) -> Result<(), ()> {
         self.inputs.send(input).await.map_err(|_| ())
@@ -106,7 +126,7 @@ impl CoreHandle {
 
 /// The owner thread's own state. Fields are dropped in order: the log is written out before its directory is given up.
 pub(crate) struct Driver {
-    core: Core,
+    core: Arc<RwLock<Core>>,
     log: LogWriter,
     /// Waits for a checkpoint under way when it is dropped.
     _checkpointer: Checkpointer,
@@ -147,6 +167,11 @@ impl Driver {
     ) -> (Self, CoreHandle) {
         let (sender, inputs) = mpsc::channel(QUEUE);
         let last_txid = core.state().last_txid;
+        let core = Arc::new(RwLock::new(core));
+        let handle = CoreHandle {
+            inputs: sender,
+            core: Arc::clone(&core),
+        };
         let driver = Self {
             core,
             log,
@@ -159,13 +184,14 @@ impl Driver {
             next_request: 0,
             last_txid,
         };
-        (driver, CoreHandle { inputs: sender })
+        (driver, handle)
     }
 
     /// Serves until all handles are gone, then writes what is waiting.
     pub(crate) fn run(mut self) {
-        while let Some(input) = self.inputs.blocking_recv() {
-            self.serve(input);
+        let mut inputs = Vec::with_capacity(INPUTS);
+        while self.inputs.blocking_recv_many(&mut inputs, INPUTS) > 0 {
+            inputs.drain(..).for_each(|input| self.serve(input));
         }
     }
 
@@ -242,7 +268,11 @@ impl Driver {
 
     fn step(&mut self, command: Command) {
         let now = now_at(self.started);
-        let outcome = self.core.step(now, command);
+        let outcome = self
+            .core
+            .write()
+            .expect("nobody else holds the core for a change")
+            .step(now, command);
         let mut held = Vec::new();
         for (request, reply) in outcome.replies {
             let Some((answer, is_read)) = self.waiting.remove(&request) else {

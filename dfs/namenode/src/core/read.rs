@@ -12,32 +12,11 @@ const LISTING_LOCATION_LIMIT: usize = 1000;
 
 impl Core {
     pub(crate) fn execute_read(&mut self, caller: &Caller, operation: &Operation) -> Result<Reply, FsError> {
+        if let Some(answer) = self.look(caller, operation) {
+            return answer;
+        }
         match operation {
-            Operation::GetFileInfo { path, need_locations } => self.get_file_info(caller, path, *need_locations),
-            Operation::GetListing {
-                path,
-                start_after,
-                need_locations,
-            } => self.get_listing(caller, path, start_after, *need_locations),
-            Operation::GetBlockLocations { path, offset, length } => {
-                self.get_block_locations(caller, path, *offset, *length)
-            }
             Operation::GetContentSummary { path } => self.get_content_summary(caller, path),
-            Operation::IsFileClosed { path } => self.is_file_closed(caller, path),
-            Operation::GetPreferredBlockSize { path } => {
-                let slot = self.existing_file(caller, path)?;
-                Ok(Reply::Number(
-                    self.state
-                        .namespace
-                        .get(slot)
-                        .file()
-                        .map_or(0, |file| file.block_size.get()),
-                ))
-            }
-            Operation::CheckAccess { path, mode } => {
-                let slot = self.existing(caller, path)?;
-                self.check_inode(caller, slot, *mode).map(|()| Reply::Void)
-            }
             Operation::GetFsStats => Ok(Reply::Stats(self.fs_stats())),
             Operation::GetDataNodeReport { filter } => Ok(self.datanode_report(*filter)),
             Operation::GetAdditionalDataNode {
@@ -48,6 +27,37 @@ impl Core {
             } => self.additional_datanode(caller, at, existing, excluded, *count),
             other => unreachable!("{other:?} is not a read"),
         }
+    }
+
+    /// Answers one of the short questions that make up most of a NameNode's calls: many threads may ask them at once. None if the
+    /// operation is not one of these.
+    pub fn look(&self, caller: &Caller, operation: &Operation) -> Option<Result<Reply, FsError>> {
+        Some(match operation {
+            Operation::GetFileInfo { path, need_locations } => self.get_file_info(caller, path, *need_locations),
+            Operation::GetListing {
+                path,
+                start_after,
+                need_locations,
+            } => self.get_listing(caller, path, start_after, *need_locations),
+            Operation::GetBlockLocations { path, offset, length } => {
+                self.get_block_locations(caller, path, *offset, *length)
+            }
+            Operation::IsFileClosed { path } => self.is_file_closed(caller, path),
+            Operation::GetPreferredBlockSize { path } => self.preferred_block_size(caller, path),
+            Operation::CheckAccess { path, mode } => self.check_access(caller, path, *mode),
+            _ => return None,
+        })
+    }
+
+    fn preferred_block_size(&self, caller: &Caller, path: &str) -> Result<Reply, FsError> {
+        let slot = self.existing_file(caller, path)?;
+        let file = self.state.namespace.get(slot).file();
+        Ok(Reply::Number(file.map_or(0, |file| file.block_size.get())))
+    }
+
+    fn check_access(&self, caller: &Caller, path: &str, mode: u8) -> Result<Reply, FsError> {
+        let slot = self.existing(caller, path)?;
+        self.check_inode(caller, slot, mode).map(|()| Reply::Void)
     }
 
     /// The inode at `path`, which the caller may reach.

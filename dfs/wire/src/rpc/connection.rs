@@ -1,40 +1,45 @@
-//! One connection of the server, from its first byte to its last.
-//!
-//! Reading and writing run side by side in one task, calls in tasks of their own:
+//! One connection of the server, from its first byte to its last, in one task:
 //!
 //! ```text
-//! socket ─▶ frames ─▶ session ─▶ call tasks ─▶ outbox ─▶ socket
+//! socket ─▶ frames ─▶ session ─▶ calls ─▶ replies ─▶ socket
 //! ```
+//!
+//! Each turn takes what is there: all frames that have arrived are judged and their calls begun, and all replies that are ready leave in
+//! one write. A call that needs to wait for nothing is answered on the spot; the others run side by side and reply in any order.
 //!
 //! Whatever the bytes, the worst that happens is that this connection ends.
 
+use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::FutureExt;
-use tokio::io::AsyncWriteExt;
+use bytes::{Buf, Bytes, BytesMut};
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, Timeout, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use super::exception::{RpcErrorCode, RpcException, class};
 use super::frame::{FrameError, FrameReader};
-use super::outbox::{Outgoing, send_all};
+use super::reply::ReplyTo;
 use super::server::RpcServerOptions;
 use super::service::{CallContext, RpcService};
 use super::session::{Call, Caller, Fatal, Incoming, PREFACE_LENGTH, Session};
 
 /// Longest frame before the connection context: SASL messages and contexts have a few hundred bytes.
 const HANDSHAKE_FRAME_LIMIT: usize = 64 * 1024;
-/// Replies that may wait for the writer.
-const OUTBOX_LENGTH: usize = 64;
+/// Bytes of replies that may wait for the client to read them before no more calls are begun.
+const REPLIES_LIMIT: usize = 1024 * 1024;
+/// A buffer of replies that grew beyond this is given back once they have left.
+const KEEP_REPLIES: usize = 64 * 1024;
 /// What a browser or a probe gets.
 const HTTP_ANSWER: &[u8] = b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
     This port speaks Hadoop RPC, not HTTP.\n";
@@ -56,94 +61,101 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Share
         debug!(%peer, %problem, "connection ended at once");
         return;
     }
-    let (read_half, mut write_half) = socket.into_split();
-    let (outbox, mut frames) = mpsc::channel(OUTBOX_LENGTH);
-    let closing = shared.shutdown.child_token();
-    let patience = shared.options.write_timeout;
+    let (read_half, write_half) = socket.into_split();
     let mut connection = Connection {
         frames: FrameReader::new(read_half, HANDSHAKE_FRAME_LIMIT),
-        slots: Arc::new(Semaphore::new(shared.options.max_calls_per_connection)),
-        calls: JoinSet::new(),
-        broken: CancellationToken::new(),
+        write_half,
+        replies: Replies::default(),
+        waiting: Waiting::default(),
         peer,
-        closing,
-        shared,
+        shared: &shared,
     };
-    let broken = connection.broken.clone();
-    let closing = connection.closing.clone();
-    let write = async {
-        if let Err(problem) = send_all(&mut write_half, &mut frames, patience).await {
-            debug!(%peer, %problem, "cannot write replies");
-        }
-        // After the last reply, or without a way to send it, nothing more is worth doing.
-        frames.close();
-        broken.cancel();
-        closing.cancel();
-    };
-    tokio::join!(connection.read(outbox), write);
-    connection.linger(write_half).await;
+    connection.run().await;
+    connection.linger().await;
     debug!(%peer, "disconnected");
 }
 
-struct Connection {
+struct Connection<'a> {
     frames: FrameReader<OwnedReadHalf>,
-    /// One permit per call that runs or whose reply is not written yet.
-    slots: Arc<Semaphore>,
-    calls: JoinSet<()>,
-    /// Replies cannot leave any more.
-    broken: CancellationToken,
-    /// The server shuts down, or replies cannot leave any more.
-    closing: CancellationToken,
+    write_half: OwnedWriteHalf,
+    replies: Replies,
+    waiting: Waiting,
     peer: SocketAddr,
-    shared: Arc<Shared>,
+    shared: &'a Shared,
 }
 
-/// Why reading stopped.
+/// Replies that have not left yet.
+#[derive(Default)]
+struct Replies {
+    bytes: BytesMut,
+    /// How many calls they answer. A call counts as running until its reply has left, so that a client that does not read cannot pile
+    /// up replies here.
+    calls: usize,
+}
+
+/// Since when the client has kept this side waiting.
+#[derive(Default)]
+struct Waiting {
+    /// It does not take replies.
+    to_write: Option<Instant>,
+    /// It sent a part of a frame.
+    for_frame: Option<Instant>,
+    /// It sends nothing and has nothing to expect.
+    idle: Option<Instant>,
+}
+
+/// Calls that run, and what begins them.
+struct Calls<'a> {
+    session: Session,
+    caller: Caller,
+    running: FuturesUnordered<Running<'a>>,
+    /// Frames were left in the buffer for lack of room.
+    held_back: bool,
+}
+
+/// How serving ended.
 enum End {
-    /// Calls that still run may be answered.
+    /// The client stopped sending, was idle for too long, or the server shuts down: calls that still run may be answered.
     Drain,
-    /// This is the last frame for the client.
-    Abort(Bytes),
+    /// Nothing more can be sent.
+    Gone,
+    /// What is in the replies is the last for the client.
+    Last,
 }
 
-impl Connection {
-    async fn read(&mut self, outbox: mpsc::Sender<Outgoing>) {
-        let end = match self.handshake(&outbox).await {
-            Ok(Some(session)) => self.read_calls(session, &outbox).await,
-            Ok(None) => End::Drain,
-            Err(last) => End::Abort(last),
-        };
-        match end {
-            End::Drain => self.drain().await,
-            // The writer may be stuck behind a client that does not read; its own timeout then frees this send.
-            End::Abort(frame) => {
-                _ = outbox
-                    .send(Outgoing {
-                        frame,
-                        last: true,
-                        permit: None,
-                    })
-                    .await
-            }
+impl<'a> Connection<'a> {
+    async fn run(&mut self) {
+        match self.handshake().await {
+            Ok(Some(session)) => self.serve_calls(session).await,
+            Ok(None) => {}
+            Err(last) => self.replies.bytes.extend_from_slice(&last),
         }
-        self.calls.abort_all();
+        // The client may be stuck; the timeout then ends this.
+        let (bytes, patience) = (
+            std::mem::take(&mut self.replies.bytes),
+            self.shared.options.write_timeout,
+        );
+        let sent = timeout(patience, self.write_half.write_all(&bytes)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            debug!(peer = %self.peer, "cannot write the last replies");
+        }
     }
 
     /// Preface, SASL, connection context. None when the client is gone, an error holds the last bytes for it.
-    async fn handshake(&mut self, outbox: &mpsc::Sender<Outgoing>) -> Result<Option<Session>, Bytes> {
+    async fn handshake(&mut self) -> Result<Option<Session>, Bytes> {
         let deadline = Instant::now() + self.shared.options.handshake_timeout;
-        let closing = self.closing.clone();
+        let (shutdown, peer) = (&self.shared.shutdown, self.peer);
         tokio::select! {
             biased;
-            () = closing.cancelled() => Ok(None),
-            outcome = timeout_at(deadline, self.shake_hands(outbox)) => outcome.unwrap_or_else(|_| {
-                debug!(peer = %self.peer, "no connection context in time");
+            () = shutdown.cancelled() => Ok(None),
+            outcome = timeout_at(deadline, self.shake_hands()) => outcome.unwrap_or_else(|_| {
+                debug!(%peer, "no connection context in time");
                 Ok(None)
             }),
         }
     }
 
-    async fn shake_hands(&mut self, outbox: &mpsc::Sender<Outgoing>) -> Result<Option<Session>, Bytes> {
+    async fn shake_hands(&mut self) -> Result<Option<Session>, Bytes> {
         let Ok(start) = self.frames.take(4).await else {
             return Ok(None);
         };
@@ -157,83 +169,23 @@ impl Connection {
             return Ok(None);
         }
         let mut session = Session::open(&[start, rest].concat()).map_err(|fatal| self.refuse(fatal))?;
-        while let Some(frame) = self.next_frame().await.map_err(|fatal| self.refuse(fatal))? {
+        loop {
+            let frame = match self.frames.next_frame().await {
+                Ok(Some(frame)) => frame,
+                Ok(None) | Err(FrameError::Io(_)) => return Ok(None),
+                Err(problem) => return Err(self.refuse(Fatal::bad_frame(&problem))),
+            };
             match session.receive(frame).map_err(|fatal| self.refuse(fatal))? {
                 Incoming::Established => {
                     self.frames.set_limit(self.shared.options.max_frame_length);
                     return Ok(Some(session));
                 }
                 Incoming::Reply(frame) => {
-                    _ = outbox
-                        .send(Outgoing {
-                            frame,
-                            last: false,
-                            permit: None,
-                        })
-                        .await
-                }
-                Incoming::Nothing | Incoming::Call(_) => {}
-            }
-        }
-        Ok(None)
-    }
-
-    async fn read_calls(&mut self, mut session: Session, outbox: &mpsc::Sender<Outgoing>) -> End {
-        let Some(caller) = session.caller().cloned() else {
-            return End::Drain;
-        };
-        loop {
-            let frame = match self.wait_for_frame().await {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return End::Drain,
-                Err(fatal) => return End::Abort(self.refuse(fatal)),
-            };
-            match session.receive(frame) {
-                Ok(Incoming::Call(call)) => {
-                    if !self.start(*call, &caller, outbox).await {
-                        return End::Drain;
+                    if self.write_half.write_all(&frame).await.is_err() {
+                        return Ok(None);
                     }
                 }
-                Ok(Incoming::Reply(_) | Incoming::Established | Incoming::Nothing) => {}
-                Err(fatal) => return End::Abort(self.refuse(fatal)),
-            }
-        }
-    }
-
-    /// The next frame; none when the client stopped sending, was idle for too long, or the connection is closing.
-    async fn wait_for_frame(&mut self) -> Result<Option<Bytes>, Fatal> {
-        loop {
-            while self.calls.try_join_next().is_some() {}
-            let closing = self.closing.clone();
-            let readable = tokio::select! {
-                biased;
-                () = closing.cancelled() => return Ok(None),
-                readable = timeout(self.shared.options.idle_timeout, self.frames.readable()) => readable,
-            };
-            match readable {
-                Ok(Ok(true)) => return self.next_frame().await,
-                Ok(Ok(false) | Err(_)) => return Ok(None),
-                Err(_) if self.is_idle() => return Ok(None),
-                Err(_) => {}
-            }
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.slots.available_permits() == self.shared.options.max_calls_per_connection
-    }
-
-    async fn next_frame(&mut self) -> Result<Option<Bytes>, Fatal> {
-        match timeout(self.shared.options.frame_timeout, self.frames.next_frame()).await {
-            Ok(Ok(frame)) => Ok(frame),
-            Ok(Err(FrameError::Io(problem))) => {
-                debug!(peer = %self.peer, %problem, "cannot read");
-                Ok(None)
-            }
-            Ok(Err(problem)) => Err(Fatal::bad_frame(&problem)),
-            Err(_) => {
-                debug!(peer = %self.peer, "a frame did not arrive in time");
-                Ok(None)
+                Incoming::Nothing | Incoming::Call(_) => {}
             }
         }
     }
@@ -243,40 +195,235 @@ impl Connection {
         fatal.reply
     }
 
-    /// Runs a call in its own task, once a slot is free; false when the connection is closing instead.
-    async fn start(&mut self, call: Call, caller: &Caller, outbox: &mpsc::Sender<Outgoing>) -> bool {
-        let permit = tokio::select! {
-            biased;
-            () = self.closing.cancelled() => return false,
-            permit = Arc::clone(&self.slots).acquire_owned() => permit.ok(),
+    /// Reads calls and answers them until one of the sides ends it.
+    async fn serve_calls(&mut self, session: Session) {
+        let Some(caller) = session.caller().cloned() else {
+            return;
         };
-        let (shared, outbox) = (Arc::clone(&self.shared), outbox.clone());
-        let (peer, caller) = (self.peer, caller.clone());
-        self.calls.spawn(async move {
-            let reply_to = call.reply_to.clone();
-            let outcome = execute(&shared, call, caller, peer).await;
-            let frame = reply_to.outcome(&outcome, shared.service.state_id());
-            let last = outcome.is_err_and(|exception| exception.is_fatal());
-            // Fails only when the connection is gone, and the reply's reader with it.
-            let _ = outbox.send(Outgoing { frame, last, permit }).await;
-        });
-        true
-    }
-
-    /// Gives running calls time to finish and be answered.
-    async fn drain(&mut self) {
-        let calls = &mut self.calls;
-        let all_done = async { while calls.join_next().await.is_some() {} };
-        tokio::select! {
-            biased;
-            () = self.broken.cancelled() => {}
-            _ = timeout(self.shared.options.drain_timeout, all_done) => {}
+        let shared = self.shared;
+        let mut calls = Calls {
+            session,
+            caller,
+            running: FuturesUnordered::new(),
+            held_back: false,
+        };
+        let end = {
+            // A token of its own: looking at the common one at every turn would be a lock that all connections meet at.
+            let token = shared.shutdown.child_token();
+            let mut closing = pin!(token.cancelled());
+            let mut timer = pin!(sleep_until(Instant::now() + shared.options.idle_timeout));
+            poll_fn(|cx| {
+                if closing.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(End::Drain);
+                }
+                if let Poll::Ready(end) = self.poll_turn(cx, &mut calls) {
+                    return Poll::Ready(end);
+                }
+                self.poll_patience(cx, &calls, timer.as_mut())
+            })
+            .await
+        };
+        match end {
+            End::Drain => self.drain(calls).await,
+            End::Gone => self.replies.bytes.clear(),
+            End::Last => {}
         }
     }
 
+    /// Takes all there is of everything; ready only when serving has ended.
+    fn poll_turn(&mut self, cx: &mut Context<'_>, calls: &mut Calls<'a>) -> Poll<End> {
+        loop {
+            if let Some(end) = self.begin_calls(cx, calls) {
+                return Poll::Ready(end);
+            }
+            while let Poll::Ready(Some(done)) = calls.running.poll_next_unpin(cx) {
+                if self.reply(&done.reply_to, &done.outcome) {
+                    return Poll::Ready(End::Last);
+                }
+            }
+            if let Poll::Ready(Err(problem)) = self.poll_write(cx) {
+                debug!(peer = %self.peer, %problem, "cannot write replies");
+                return Poll::Ready(End::Gone);
+            }
+            if !self.has_room(calls) {
+                return Poll::Pending;
+            }
+            if calls.held_back {
+                continue;
+            }
+            match ready!(self.frames.poll_fill(cx)) {
+                Ok(true) => {}
+                Ok(false) if self.frames.is_empty() => return Poll::Ready(End::Drain),
+                Ok(false) => return Poll::Ready(self.end_with(Fatal::bad_frame(&FrameError::Truncated))),
+                Err(problem) => {
+                    debug!(peer = %self.peer, %problem, "cannot read");
+                    return Poll::Ready(End::Drain);
+                }
+            }
+        }
+    }
+
+    /// Whether another call may be begun.
+    fn has_room(&self, calls: &Calls<'_>) -> bool {
+        calls.running.len() + self.replies.calls < self.shared.options.max_calls_per_connection
+            && self.replies.bytes.len() < REPLIES_LIMIT
+    }
+
+    /// Begins the calls that have arrived, as far as there is room. An end is returned for what ends the connection.
+    fn begin_calls(&mut self, cx: &mut Context<'_>, calls: &mut Calls<'a>) -> Option<End> {
+        loop {
+            calls.held_back = !self.has_room(calls);
+            if calls.held_back {
+                return None;
+            }
+            let frame = match self.frames.buffered_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return None,
+                Err(problem) => return Some(self.end_with(Fatal::bad_frame(&problem))),
+            };
+            (self.waiting.for_frame, self.waiting.idle) = (None, None);
+            match calls.session.receive(frame) {
+                Ok(Incoming::Call(call)) => {
+                    if self.begin(cx, *call, calls) {
+                        return Some(End::Last);
+                    }
+                }
+                Ok(Incoming::Reply(_) | Incoming::Established | Incoming::Nothing) => {}
+                Err(fatal) => return Some(self.end_with(fatal)),
+            }
+        }
+    }
+
+    fn end_with(&mut self, fatal: Fatal) -> End {
+        let last = self.refuse(fatal);
+        self.replies.bytes.extend_from_slice(&last);
+        End::Last
+    }
+
+    /// Begins a call; many are answered at once. True when that was the last answer.
+    fn begin(&mut self, cx: &mut Context<'_>, call: Call, calls: &mut Calls<'a>) -> bool {
+        let (service, peer) = (&self.shared.service, self.peer);
+        if !service.protocols().contains(&call.protocol.as_str()) {
+            let outcome = Err(RpcException::no_such_protocol(&call.protocol));
+            return self.reply(&call.reply_to, &outcome);
+        }
+        let context = CallContext {
+            user: calls.caller.user.clone(),
+            real_user: calls.caller.real_user.clone(),
+            client_id: call.client_id,
+            call_id: call.reply_to.call_id,
+            retry_count: call.reply_to.retry_count,
+            peer,
+            protocol: call.protocol,
+            method: call.method.clone(),
+            caller_context: call.caller_context,
+        };
+        let mut work = service.call(context, call.request);
+        match poll_work(&mut work, cx) {
+            Poll::Ready(outcome) => {
+                let outcome = outcome.unwrap_or_else(|Panicked| Err(internal_error(&call.method, peer)));
+                self.reply(&call.reply_to, &outcome)
+            }
+            Poll::Pending => {
+                let patience = self.shared.options.call_timeout;
+                // It is polled again with a waker of its own, so nothing that happens meanwhile is missed.
+                calls.running.push(Running {
+                    work: Box::pin(timeout(patience, Work(work))),
+                    reply_to: Some(call.reply_to),
+                    method: call.method,
+                    patience,
+                    peer,
+                });
+                false
+            }
+        }
+    }
+
+    /// Adds a reply to those that leave next; true when nothing may follow it.
+    fn reply(&mut self, to: &ReplyTo, outcome: &Result<Bytes, RpcException>) -> bool {
+        to.put_outcome(&mut self.replies.bytes, outcome, self.shared.service.state_id());
+        self.replies.calls += 1;
+        outcome.as_ref().is_err_and(RpcException::is_fatal)
+    }
+
+    /// Writes replies; ready when all have left.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.replies.bytes.is_empty() {
+            match Pin::new(&mut self.write_half).poll_write(cx, &self.replies.bytes) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => self.replies.bytes.advance(written),
+                Poll::Ready(Err(problem)) => return Poll::Ready(Err(problem)),
+                Poll::Pending => {
+                    self.waiting.to_write.get_or_insert_with(Instant::now);
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.waiting.to_write = None;
+        self.replies.calls = 0;
+        if self.replies.bytes.capacity() > KEEP_REPLIES {
+            self.replies.bytes = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when the client kept this side waiting for too long. The timer may be early, never late.
+    fn poll_patience(&mut self, cx: &mut Context<'_>, calls: &Calls<'_>, mut timer: Pin<&mut Sleep>) -> Poll<End> {
+        loop {
+            let now = Instant::now();
+            let (deadline, end) = self.deadline(now, calls);
+            if deadline <= now {
+                debug!(peer = %self.peer, "the client kept this side waiting for too long");
+                return Poll::Ready(end);
+            }
+            if timer.deadline() > deadline || timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
+            }
+            ready!(timer.as_mut().poll(cx));
+        }
+    }
+
+    fn deadline(&mut self, now: Instant, calls: &Calls<'_>) -> (Instant, End) {
+        let options = &self.shared.options;
+        if let Some(since) = self.waiting.to_write {
+            self.waiting.idle = None;
+            return (since + options.write_timeout, End::Gone);
+        }
+        if !self.frames.is_empty() && !calls.held_back {
+            self.waiting.idle = None;
+            let since = self.waiting.for_frame.get_or_insert(now);
+            return (*since + options.frame_timeout, End::Drain);
+        }
+        if !calls.running.is_empty() {
+            self.waiting.idle = None;
+            return (now + options.idle_timeout, End::Drain);
+        }
+        let since = self.waiting.idle.get_or_insert(now);
+        (*since + options.idle_timeout, End::Drain)
+    }
+
+    /// Gives running calls time to finish and be answered.
+    async fn drain(&mut self, mut calls: Calls<'a>) {
+        let patience = self.shared.options.drain_timeout;
+        let all_done = poll_fn(|cx| {
+            while let Poll::Ready(Some(done)) = calls.running.poll_next_unpin(cx) {
+                if self.reply(&done.reply_to, &done.outcome) {
+                    return Poll::Ready(());
+                }
+            }
+            match self.poll_write(cx) {
+                Poll::Ready(Ok(())) if calls.running.is_empty() => Poll::Ready(()),
+                Poll::Ready(Err(_)) => Poll::Ready(()),
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+            }
+        });
+        // Calls that are not done by then are dropped.
+        let _ = timeout(patience, all_done).await;
+    }
+
     /// Says goodbye in a way that lets the last reply arrive.
-    async fn linger(&mut self, mut write_half: OwnedWriteHalf) {
-        if write_half.shutdown().await.is_err() {
+    async fn linger(&mut self) {
+        if self.write_half.shutdown().await.is_err() {
             return;
         }
         let discard = async {
@@ -292,41 +439,70 @@ impl Connection {
     }
 }
 
-/// Has the service execute a call. A panic and a call that takes too long become exceptions.
-async fn execute(shared: &Shared, call: Call, caller: Caller, peer: SocketAddr) -> Result<Bytes, RpcException> {
-    if !shared.service.protocols().contains(&call.protocol.as_str()) {
-        return Err(RpcException::no_such_protocol(&call.protocol));
+type CallFuture<'a> = Pin<Box<dyn Future<Output = Result<Bytes, RpcException>> + Send + 'a>>;
+
+/// A call's outcome, or that it panicked.
+type Outcome = Result<Result<Bytes, RpcException>, Panicked>;
+
+/// A call panicked. The runtime's hook has told why.
+struct Panicked;
+
+fn poll_work(work: &mut CallFuture<'_>, cx: &mut Context<'_>) -> Poll<Outcome> {
+    match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(_) => Poll::Ready(Err(Panicked)),
     }
-    let method = call.method.clone();
-    let context = CallContext {
-        user: caller.user,
-        real_user: caller.real_user,
-        client_id: call.client_id,
-        call_id: call.reply_to.call_id,
-        retry_count: call.reply_to.retry_count,
-        peer,
-        protocol: call.protocol,
-        method: call.method,
-        caller_context: call.caller_context,
-    };
-    let patience = shared.options.call_timeout;
-    let work = AssertUnwindSafe(shared.service.call(context, call.request)).catch_unwind();
-    match timeout(patience, work).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(_panic)) => {
-            error!(%peer, method, "a call panicked");
-            let message = format!("internal error in {method}: see the server's log");
-            Err(RpcException::rpc(
-                class::RPC_SERVER,
-                message,
-                RpcErrorCode::ErrorRpcServer,
-            ))
-        }
-        Err(_) => {
-            warn!(%peer, method, ?patience, "a call did not finish in time");
-            Err(RpcException::retriable(format!(
-                "{method} did not finish within {patience:?}"
-            )))
-        }
+}
+
+/// The service's part of a call.
+struct Work<'a>(CallFuture<'a>);
+
+impl Future for Work<'_> {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        poll_work(&mut self.0, cx)
     }
+}
+
+/// A call that has to wait for something.
+struct Running<'a> {
+    work: Pin<Box<Timeout<Work<'a>>>>,
+    reply_to: Option<ReplyTo>,
+    method: String,
+    patience: Duration,
+    peer: SocketAddr,
+}
+
+/// A call that ran.
+struct Done {
+    reply_to: ReplyTo,
+    outcome: Result<Bytes, RpcException>,
+}
+
+impl Future for Running<'_> {
+    type Output = Done;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done> {
+        let outcome = match ready!(self.work.as_mut().poll(cx)) {
+            Ok(outcome) => outcome.unwrap_or_else(|Panicked| Err(internal_error(&self.method, self.peer))),
+            Err(_) => Err(self.too_slow()),
+        };
+        let reply_to = self.reply_to.take().expect("a future is not polled after its end");
+        Poll::Ready(Done { reply_to, outcome })
+    }
+}
+
+impl Running<'_> {
+    fn too_slow(&self) -> RpcException {
+        let (method, patience) = (&self.method, self.patience);
+        warn!(peer = %self.peer, method, ?patience, "a call did not finish in time");
+        RpcException::retriable(format!("{method} did not finish within {patience:?}"))
+    }
+}
+
+fn internal_error(method: &str, peer: SocketAddr) -> RpcException {
+    error!(%peer, method, "a call panicked");
+    let message = format!("internal error in {method}: see the server's log");
+    RpcException::rpc(class::RPC_SERVER, message, RpcErrorCode::ErrorRpcServer)
 }

@@ -2,11 +2,16 @@
 //! its own length as a varint.
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio_util::io::poll_read_buf;
 
+/// Least memory that a read claims, and most that a connection keeps that waits for its next frame: there may be 10,000 of those.
+const FIRST_READ: usize = 1024;
 /// How much memory a read claims at most ahead of the bytes that really arrive: a length costs a hostile peer nothing.
 const READ_STEP: usize = 64 * 1024;
 /// A buffer that grew beyond this is given back after the frame that needed it.
@@ -45,6 +50,8 @@ pub struct FrameReader<R> {
     reader: R,
     buffer: BytesMut,
     limit: usize,
+    /// Memory that the next read claims: grows with what arrives at a time.
+    step: usize,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
@@ -54,6 +61,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             reader,
             buffer: BytesMut::new(),
             limit,
+            step: FIRST_READ,
         }
     }
 
@@ -112,10 +120,56 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Ok(Some(frame))
     }
 
+    /// Whether nothing of a frame has arrived yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// The next frame without its length, if all of it has arrived.
+    ///
+    /// # Errors
+    /// `Length`.
+    pub(super) fn buffered_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+        let Some(length) = self.buffer.first_chunk() else {
+            return Ok(None);
+        };
+        let length = check_length(i32::from_be_bytes(*length), self.limit)?;
+        if self.buffer.len() < 4 + length {
+            return Ok(None);
+        }
+        self.buffer.advance(4);
+        Ok(Some(self.buffer.split_to(length).freeze()))
+    }
+
+    /// Reads what has arrived; false when the stream has ended.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.buffer.capacity() - self.buffer.len() < FIRST_READ / 4 {
+            self.buffer.reserve(self.step);
+        }
+        match poll_read_buf(Pin::new(&mut self.reader), cx, &mut self.buffer) {
+            Poll::Ready(read) => {
+                let full = self.buffer.len() == self.buffer.capacity();
+                self.step = if full {
+                    (self.step * 2).min(READ_STEP)
+                } else {
+                    self.step
+                };
+                Poll::Ready(read.map(|count| count > 0))
+            }
+            Poll::Pending => {
+                if self.buffer.is_empty() && self.buffer.capacity() > FIRST_READ {
+                    self.buffer = BytesMut::new();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
     /// Reads until the buffer holds `length` bytes; false when the stream ends before.
     async fn fill(&mut self, length: usize) -> Result<bool, FrameError> {
         while self.buffer.len() < length {
-            self.buffer.reserve((length - self.buffer.len()).clamp(8192, READ_STEP));
+            self.buffer
+                .reserve((length - self.buffer.len()).clamp(FIRST_READ, READ_STEP));
             if self.reader.read_buf(&mut self.buffer).await? == 0 {
                 return Ok(false);
             }
@@ -159,6 +213,24 @@ fn decode_error(what: &'static str, problem: impl ToString) -> FrameError {
     FrameError::Decode {
         what,
         problem: problem.to_string(),
+    }
+}
+
+/// Appends a frame to a buffer: a message and, behind it, an encoded one if there is any.
+pub(super) fn put_frame(buffer: &mut BytesMut, header: &impl Message, body: Option<&[u8]>) {
+    let head = header.encoded_len();
+    let mut length = head + prost::length_delimiter_len(head);
+    if let Some(body) = body {
+        length += body.len() + prost::length_delimiter_len(body.len());
+    }
+    buffer.reserve(4 + length);
+    buffer.put_u32(u32::try_from(length).expect("frames stay far below 4 GiB"));
+    header
+        .encode_length_delimited(buffer)
+        .expect("a BytesMut grows as needed");
+    if let Some(body) = body {
+        prost::encode_length_delimiter(body.len(), buffer).expect("a BytesMut grows as needed");
+        buffer.put_slice(body);
     }
 }
 

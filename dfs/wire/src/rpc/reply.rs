@@ -1,9 +1,9 @@
 //! Replies as frames.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::exception::{RpcErrorCode, RpcException, class};
-use super::frame::FrameBuilder;
+use super::frame::put_frame;
 use super::session::RPC_VERSION;
 use crate::proto::hadoop::common::RpcResponseHeaderProto;
 use crate::proto::hadoop::common::rpc_response_header_proto::RpcStatusProto;
@@ -29,26 +29,39 @@ impl ReplyTo {
         }
     }
 
-    /// The reply to a call that gave this.
-    pub(super) fn outcome(&self, outcome: &Result<Bytes, RpcException>, state_id: Option<i64>) -> Bytes {
+    /// Appends the reply to a call that gave this to `buffer`.
+    pub(super) fn put_outcome(
+        &self,
+        buffer: &mut BytesMut,
+        outcome: &Result<Bytes, RpcException>,
+        state_id: Option<i64>,
+    ) {
         match outcome {
-            Ok(response) if response.len() > MAX_RESPONSE_LENGTH => self.failure(&too_long(response.len())),
-            Ok(response) => self.success(response, state_id),
-            Err(exception) => self.failure(exception),
+            Ok(response) if response.len() > MAX_RESPONSE_LENGTH => {
+                self.put_failure(buffer, &too_long(response.len()));
+            }
+            Ok(response) => self.put_success(buffer, response, state_id),
+            Err(exception) => self.put_failure(buffer, exception),
         }
     }
 
-    /// A good reply with an encoded response.
-    pub(super) fn success(&self, response: &[u8], state_id: Option<i64>) -> Bytes {
+    fn put_success(&self, buffer: &mut BytesMut, response: &[u8], state_id: Option<i64>) {
         let header = RpcResponseHeaderProto {
             state_id,
             ..self.header(RpcStatusProto::Success)
         };
-        FrameBuilder::new().message(&header).encoded(response).finish()
+        put_frame(buffer, &header, Some(response));
+    }
+
+    /// A good reply with an encoded response.
+    pub(super) fn success(&self, response: &[u8], state_id: Option<i64>) -> Bytes {
+        let mut buffer = BytesMut::new();
+        self.put_success(&mut buffer, response, state_id);
+        buffer.freeze()
     }
 
     /// A failure. Its class, text and code are always all there: clients differ in which one they read.
-    pub(super) fn failure(&self, exception: &RpcException) -> Bytes {
+    fn put_failure(&self, buffer: &mut BytesMut, exception: &RpcException) {
         let status = if exception.is_fatal() {
             RpcStatusProto::Fatal
         } else {
@@ -60,7 +73,14 @@ impl ReplyTo {
             error_detail: Some(exception.code as i32),
             ..self.header(status)
         };
-        FrameBuilder::new().message(&header).finish()
+        put_frame(buffer, &header, None);
+    }
+
+    /// A failure as a frame of its own.
+    pub(super) fn failure(&self, exception: &RpcException) -> Bytes {
+        let mut buffer = BytesMut::new();
+        self.put_failure(&mut buffer, exception);
+        buffer.freeze()
     }
 
     fn header(&self, status: RpcStatusProto) -> RpcResponseHeaderProto {
@@ -89,6 +109,12 @@ mod tests {
     use super::*;
     use crate::rpc::frame::decode_delimited;
 
+    fn outcome(to: &ReplyTo, outcome: &Result<Bytes, RpcException>, state_id: Option<i64>) -> Bytes {
+        let mut buffer = BytesMut::new();
+        to.put_outcome(&mut buffer, outcome, state_id);
+        buffer.freeze()
+    }
+
     fn header(mut frame: Bytes) -> (RpcResponseHeaderProto, Bytes) {
         assert_eq!(frame.get_u32() as usize, frame.len());
         (decode_delimited(&mut frame, "header").unwrap(), frame)
@@ -108,7 +134,7 @@ mod tests {
             client_id: Bytes::from_static(&[9; 16]),
             retry_count: 2,
         };
-        let (header, rest) = header(to.outcome(&Err(RpcException::safe_mode("not now")), Some(5)));
+        let (header, rest) = header(outcome(&to, &Err(RpcException::safe_mode("not now")), Some(5)));
         assert_eq!(header.status(), RpcStatusProto::Error);
         assert_eq!(header.exception_class_name(), class::SAFE_MODE);
         assert_eq!(header.error_msg(), "not now");
@@ -122,7 +148,11 @@ mod tests {
 
     #[test]
     fn responses_that_no_client_would_take_become_failures() {
-        let (header, _) = header(ReplyTo::call_id(1).outcome(&Ok(vec![0; MAX_RESPONSE_LENGTH + 1].into()), None));
+        let (header, _) = header(outcome(
+            &ReplyTo::call_id(1),
+            &Ok(vec![0; MAX_RESPONSE_LENGTH + 1].into()),
+            None,
+        ));
         assert_eq!(header.error_detail(), RpcErrorCode::ErrorSerializingResponse);
     }
 }
