@@ -185,7 +185,22 @@ impl DfsClient {
         let lease = self.shared.leases.hold();
         let created = self.shared.namenode.create(&file).await?;
         self.shared.locations.invalidate(path.as_str());
-        Ok(FileWriter::new(Arc::clone(&self.shared), created, lease))
+        let checksum = options.checksum.unwrap_or_else(|| self.shared.config.checksum());
+        Ok(FileWriter::new(Arc::clone(&self.shared), created, checksum, lease))
+    }
+
+    /// Opens a closed file for writing at its end. With `new_block`, what is written begins a block of its own even if the
+    /// last one has room.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such file; [`Error::LeaseConflict`] if another writer has it open;
+    /// [`Error::PipelineLost`] if no DataNode has its last block: the file then stays open until its lease runs out.
+    pub async fn append(&self, path: &str, new_block: bool) -> Result<FileWriter> {
+        let path = parse(path)?;
+        let lease = self.shared.leases.hold();
+        let (file, last) = self.shared.namenode.append(path.as_str(), new_block).await?;
+        self.shared.locations.invalidate(path.as_str());
+        FileWriter::append(Arc::clone(&self.shared), file, last, new_block, lease).await
     }
 
     async fn new_file(&self, path: &DfsPath, options: CreateOptions) -> Result<NewFile> {
@@ -202,8 +217,10 @@ impl DfsClient {
                 )
             }
         };
-        if block_size == 0 || !block_size.is_multiple_of(512) {
-            let message = format!("block size {block_size}, expected a positive multiple of 512 bytes");
+        let checksum = options.checksum.unwrap_or_else(|| config.checksum());
+        let chunk = u64::from(checksum.bytes_per_checksum());
+        if block_size == 0 || !block_size.is_multiple_of(chunk) {
+            let message = format!("block size {block_size}, expected a positive multiple of {chunk} bytes");
             return Err(Error::Invalid {
                 path: path.to_string(),
                 message,
@@ -216,16 +233,18 @@ impl DfsClient {
             replication,
             block_size,
             permission: options.permission,
+            unmasked: options.unmasked,
         })
     }
 
-    /// Opens a file for reading. The reader keeps the locations that it gets now.
+    /// Opens a file for reading. The reader keeps the locations that it gets now; of a file that is being written it sees
+    /// what was flushed by now, at least.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such file.
     pub async fn open(&self, path: &str) -> Result<FileReader> {
         let path = parse(path)?;
-        let blocks = self.shared.namenode.block_locations(path.as_str()).await?;
+        let blocks = self.shared.file_blocks(path.as_str()).await?;
         Ok(self.reader(path.as_str(), Arc::new(blocks)))
     }
 

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use quarry_dfs_wire::checksum::{ChecksumType, DataChecksum};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::write::ReplaceDataNode;
 
 /// Settings of a [`DfsClient`](crate::DfsClient).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,9 +27,27 @@ pub struct DfsClientConfig {
     /// One NameNode call, with all its repetitions, gives up after this.
     #[serde(with = "humantime_serde")]
     pub namenode_timeout: Duration,
+    /// A NameNode that accepts no connection is given up after this, unless a file is open for writing: its calls wait the
+    /// whole time of a call.
+    #[serde(with = "humantime_serde")]
+    pub namenode_down_timeout: Duration,
     /// A DataNode that sends nothing for this long while it owes something is given up.
     #[serde(with = "humantime_serde")]
     pub datanode_timeout: Duration,
+    /// A write pipeline that acknowledges nothing for this long is given up; 5 s more for each of its DataNodes, so that a
+    /// DataNode notices the next one's silence first and the right one is blamed.
+    #[serde(with = "humantime_serde")]
+    pub pipeline_timeout: Duration,
+    /// Whether a write pipeline that has lost a DataNode gets another: `DEFAULT`, `ALWAYS` or `NEVER`, as HDFS's
+    /// `dfs.client.block.write.replace-datanode-on-failure.policy`.
+    pub replace_datanode: ReplaceDataNode,
+    /// Whether a write goes on with fewer DataNodes when no other can be had. HDFS's default is to fail then.
+    pub replace_best_effort: bool,
+    /// How new files are checksummed: `CRC32C` or `CRC32`.
+    #[serde(with = "checksum_type")]
+    pub checksum_type: ChecksumType,
+    /// Bytes of a new file per checksum.
+    pub bytes_per_checksum: u32,
     /// Data bytes in one write packet; rounded down to whole 512-byte chunks.
     pub write_packet_size: ByteSize,
     /// Bytes of one file that may wait for their acknowledgement: the memory that a writer can hold.
@@ -48,7 +68,13 @@ impl Default for DfsClientConfig {
             block_size: None,
             connect_timeout: Duration::from_secs(5),
             namenode_timeout: Duration::from_secs(60),
+            namenode_down_timeout: Duration::from_secs(10),
             datanode_timeout: Duration::from_secs(30),
+            pipeline_timeout: Duration::from_secs(60),
+            replace_datanode: ReplaceDataNode::Default,
+            replace_best_effort: true,
+            checksum_type: ChecksumType::Crc32c,
+            bytes_per_checksum: 512,
             write_packet_size: ByteSize::kib(256),
             write_window: ByteSize::mib(8),
             read_parallelism: 4,
@@ -104,6 +130,10 @@ impl DfsClientConfig {
             self.write_window >= self.write_packet_size,
             "`write_window` must hold at least one packet",
         );
+        require(
+            (1..=MAX_WRITE_PACKET).contains(&self.bytes_per_checksum.into()),
+            "`bytes_per_checksum` must be 1 B to 8 MiB",
+        );
         require(self.read_parallelism > 0, "`read_parallelism` must be at least 1");
         if problems.is_empty() {
             Ok(())
@@ -116,6 +146,61 @@ impl DfsClientConfig {
     pub(crate) fn packet_bytes(&self) -> usize {
         let chunks = self.write_packet_size.as_u64().clamp(512, MAX_WRITE_PACKET) / 512;
         chunks as usize * 512
+    }
+}
+
+impl DfsClientConfig {
+    /// How new blocks are checksummed.
+    pub(crate) fn checksum(&self) -> DataChecksum {
+        DataChecksum::new(self.checksum_type, self.bytes_per_checksum).unwrap_or_default()
+    }
+
+    /// For how long a pipeline of so many DataNodes may be silent.
+    pub(crate) fn pipeline_silence(&self, nodes: usize) -> Duration {
+        self.pipeline_timeout + SILENCE_PER_NODE * u32::try_from(nodes).unwrap_or(u32::MAX).min(MAX_NODES)
+    }
+
+    /// How long one DataNode may take to copy so many bytes to another.
+    pub(crate) fn transfer_patience(&self, bytes: u64) -> Duration {
+        self.pipeline_timeout + Duration::from_secs(bytes / SLOWEST_TRANSFER)
+    }
+}
+
+/// HDFS's `READ_TIMEOUT_EXTENSION`.
+const SILENCE_PER_NODE: Duration = Duration::from_secs(5);
+
+/// Nobody has longer pipelines: HDFS's largest replication.
+const MAX_NODES: u32 = 512;
+
+/// Bytes per second of a copy between DataNodes that is still waited for.
+const SLOWEST_TRANSFER: u64 = 4 << 20;
+
+/// A checksum type in configuration: HDFS's name of it.
+mod checksum_type {
+    use quarry_dfs_wire::checksum::ChecksumType;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(kind: &ChecksumType, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match kind {
+            ChecksumType::Null => "NULL",
+            ChecksumType::Crc32 => "CRC32",
+            ChecksumType::Crc32c => "CRC32C",
+        })
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChecksumType, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        super::checksum_named(&name).ok_or_else(|| de::Error::custom(format!("`{name}`, expected CRC32C or CRC32")))
+    }
+}
+
+/// The checksum type of that name.
+pub(crate) fn checksum_named(name: &str) -> Option<ChecksumType> {
+    match name {
+        "NULL" => Some(ChecksumType::Null),
+        "CRC32" => Some(ChecksumType::Crc32),
+        "CRC32C" => Some(ChecksumType::Crc32c),
+        _ => None,
     }
 }
 

@@ -65,6 +65,12 @@ fn has(fs: &pb::HdfsFileStatusProto, flag: pb::hdfs_file_status_proto::Flags) ->
 
 pub(crate) fn file_blocks(located: pb::LocatedBlocksProto) -> Result<FileBlocks> {
     let length = located.file_length;
+    let last_is_open = located.under_construction && !located.is_last_block_complete;
+    let unfinished = located
+        .last_block
+        .filter(|_| last_is_open)
+        .map(block_location)
+        .transpose()?;
     let mut blocks = located
         .blocks
         .into_iter()
@@ -92,6 +98,7 @@ pub(crate) fn file_blocks(located: pb::LocatedBlocksProto) -> Result<FileBlocks>
         length,
         under_construction: located.under_construction,
         blocks,
+        unfinished,
     })
 }
 

@@ -36,6 +36,7 @@ mod shared;
 mod stats;
 mod status;
 mod task;
+mod visible;
 mod write;
 
 pub use acl::{AclEntry, AclKind, AclScope, AclStatus};
@@ -50,8 +51,8 @@ pub use local::{LocalReplica, LocalReplicas};
 pub use location::{BlockLocation, DataNodeInfo, FileBlocks, LocatedFile};
 pub use object_store::DfsObjectStore;
 pub use ops::{LocatedPages, StatusPages, Trashed};
-pub use quarry_dfs_wire::checksum::ChecksumType;
+pub use quarry_dfs_wire::checksum::{ChecksumType, DataChecksum};
 pub use read::FileReader;
 pub use stats::{ClientFigures, ReadStats};
 pub use status::{ContentSummary, FileKind, FileStatus, FsStats, QuotaUsage, ServerDefaults};
-pub use write::{CreateOptions, FileWriter};
+pub use write::{CreateOptions, FileWriter, ReplaceDataNode};

@@ -69,11 +69,24 @@ pub struct FileBlocks {
     pub length: u64,
     /// Whether a writer has it open.
     pub under_construction: bool,
-    /// The blocks, without a last one that is still being written.
+    /// The blocks. A last one that is still being written is among them with what a reader may see of it, if that was asked
+    /// for: opening a file does, listing it does not.
     pub blocks: Vec<BlockLocation>,
+    /// A last block that is still being written and not among the others. Its length is what the NameNode knows: mostly 0.
+    pub unfinished: Option<BlockLocation>,
 }
 
 impl FileBlocks {
+    /// Adds what readers may see of the last block.
+    pub(crate) fn extend(&mut self, mut last: BlockLocation, visible: u64) {
+        if visible > 0 {
+            last.block.block.length = visible;
+            last.offset = self.length;
+            self.length += visible;
+            self.blocks.push(last);
+        }
+    }
+
     /// The blocks that hold a byte of `range`.
     pub fn overlapping(&self, range: &Range<u64>) -> &[BlockLocation] {
         let first = self.blocks.partition_point(|b| b.range().end <= range.start);

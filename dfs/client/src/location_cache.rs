@@ -99,6 +99,7 @@ mod tests {
             length: 0,
             under_construction: false,
             blocks: Vec::new(),
+            unfinished: None,
         });
         Arc::new(LocatedFile { status, blocks })
     }

@@ -22,6 +22,7 @@ pub(crate) struct NewFile {
     pub(crate) replication: u16,
     pub(crate) block_size: u64,
     pub(crate) permission: u16,
+    pub(crate) unmasked: Option<u16>,
 }
 
 /// First pause before `complete` is asked again, doubled up to the calls' longest.
@@ -43,6 +44,7 @@ impl NameNode {
             create_parent: file.create_parent,
             replication: file.replication.into(),
             block_size: file.block_size,
+            unmasked: file.unmasked.map(convert::permission),
             ..Default::default()
         };
         let answer: pb::CreateResponseProto = self.call("create", &file.path, &request).await?;

@@ -20,7 +20,7 @@ use block::BlockRead;
 /// A file open for reading. Clones are cheap and may read at the same time.
 ///
 /// The reader keeps the locations that it was opened with and asks for others only when all replicas of a block fail. It reads
-/// the file that it was opened on: of a file still being written, the blocks that were complete then; if the path
+/// the file that it was opened on: of a file still being written, what its writer had flushed then; if the path
 /// holds another file by the time that locations are asked for again, reading ends with [`Error::Replaced`].
 #[derive(Clone, Debug)]
 pub struct FileReader {
@@ -145,7 +145,7 @@ impl FileReader {
     /// The block's present locations, for this and later reads.
     async fn refetch(&self, block: &BlockLocation) -> Result<BlockLocation> {
         self.shared.locations.invalidate(&self.path);
-        let fresh = Arc::new(self.shared.namenode.block_locations(&self.path).await?);
+        let fresh = Arc::new(self.shared.file_blocks(&self.path).await?);
         let same = fresh
             .blocks
             .iter()

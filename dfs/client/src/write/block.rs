@@ -1,17 +1,19 @@
-//! Writing one block: allocate, stream, survive the loss of DataNodes, end.
+//! Writing one block: allocate or reopen, stream, survive the loss of DataNodes, end.
 //!
 //! # When a pipeline breaks
 //!
 //! 1. The DataNode to blame leaves the pipeline. Nobody left: the block is lost, [`Error::PipelineLost`].
-//! 2. The NameNode gives a new generation stamp, which fences the lost DataNode's replica.
-//! 3. The remaining DataNodes take the new stamp and cut their replicas to what everybody had acknowledged (streaming
+//! 2. If too few are left (see [`super::replace`]), another DataNode gets a copy of what is there and joins.
+//! 3. The NameNode gives a new generation stamp, which fences the lost DataNode's replica.
+//! 4. The DataNodes take the new stamp and cut their replicas to what each of them had acknowledged (streaming
 //!    recovery); when the packet that ends the block was under way already, they finalize instead (close recovery):
 //!    all data had been acknowledged before it was sent.
-//! 4. The NameNode learns the new pipeline. Only then do packets flow again: the unacknowledged ones first.
+//! 5. The NameNode learns the new pipeline. Only then do packets flow again: the unacknowledged ones first.
+//!
+//! Reopening a block for append is the same from step 3 on, with a stage of its own.
 //!
 //! What it may *not* assume: that the DataNode it blames is the one that failed, or that a step did not happen because
-//! its answer was lost. Both are harmless: each round takes a new stamp and loses at most one DataNode. DataNodes are
-//! not replaced here; the NameNode restores the replication once the file is closed.
+//! its answer was lost. Both are harmless: each round takes a new stamp and loses at most one DataNode.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,8 +22,10 @@ use quarry_dfs_wire::block::ExtendedBlock;
 use quarry_dfs_wire::checksum::DataChecksum;
 use quarry_dfs_wire::proto::hadoop::common::TokenProto;
 
+use super::excluded::Excluded;
 use super::packet::Packet;
 use super::pipeline::{Recovery, Setup, Stage, Target, targets_of};
+use super::replace;
 use super::stream;
 use super::window::{Breakdown, Broken, Window};
 use crate::connections::Connection;
@@ -34,19 +38,36 @@ use crate::task::Task;
 /// Pipelines tried for one block before giving up. Each failure excludes a DataNode.
 const MAX_SETUPS: usize = 8;
 
+/// Rounds of one recovery. Each loses a DataNode, but may win another.
+const MAX_ROUNDS: usize = 16;
+
+/// What a pipeline is rebuilt for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To reopen a finalized block.
+    Append,
+    /// To go on after a breakdown.
+    Streaming,
+    /// To end the block after a breakdown at its end.
+    Closing,
+}
+
 /// A block being written.
 #[derive(Debug)]
 pub(crate) struct BlockWriter {
-    shared: Arc<Shared>,
-    path: String,
-    block: ExtendedBlock,
+    pub(super) shared: Arc<Shared>,
+    pub(super) file: FileStatus,
+    pub(super) block: ExtendedBlock,
     token: TokenProto,
     checksum: DataChecksum,
-    targets: Vec<Target>,
+    pub(super) targets: Vec<Target>,
     window: Arc<Window>,
     /// Moves packets between the window and the first DataNode; ends with the writer.
     stream: Option<Task>,
-    /// DataNodes that this block has lost.
+    /// Whether bytes of the block were promised before it broke: appended to, or flushed.
+    pub(super) promised: bool,
+    /// DataNodes that this block has lost, and how.
+    lost: Vec<Arc<DataNodeInfo>>,
     failures: Vec<ReplicaFailure>,
 }
 
@@ -57,14 +78,14 @@ impl BlockWriter {
         shared: &Arc<Shared>,
         file: &FileStatus,
         previous: Option<&ExtendedBlock>,
-        excluded: &mut Vec<Arc<DataNodeInfo>>,
+        excluded: &mut Excluded,
         checksum: DataChecksum,
     ) -> Result<Self> {
         let mut failures = Vec::new();
         for _ in 0..MAX_SETUPS {
-            let located = shared.namenode.add_block(file, previous, excluded).await;
+            let located = excluded.add_block(shared, file, previous).await;
             let located = located.map_err(|e| no_datanodes(e, &failures))?;
-            let mut writer = Self::new(shared, file, located, checksum);
+            let mut writer = Self::new(shared, file, located, checksum, 0);
             if writer.targets.is_empty() {
                 break;
             }
@@ -75,7 +96,9 @@ impl BlockWriter {
                 }
                 Err(breakdown) => {
                     shared.namenode.abandon_block(file, &writer.block).await?;
-                    excluded.push(writer.lose(breakdown));
+                    let lost = writer.lose(breakdown);
+                    shared.dead.add(&lost.uuid);
+                    excluded.add(lost);
                     failures.append(&mut writer.failures);
                 }
             }
@@ -86,18 +109,40 @@ impl BlockWriter {
         })
     }
 
-    fn new(shared: &Arc<Shared>, file: &FileStatus, located: BlockLocation, checksum: DataChecksum) -> Self {
+    /// Reopens the last block of a file for append.
+    pub(crate) async fn reopen(
+        shared: &Arc<Shared>,
+        file: &FileStatus,
+        last: BlockLocation,
+        checksum: DataChecksum,
+    ) -> Result<Self> {
+        let length = last.block.block.length;
+        let mut writer = Self::new(shared, file, last, checksum, length);
+        writer.promised = true;
+        writer.rebuild(None, Purpose::Append).await?;
+        Ok(writer)
+    }
+
+    fn new(
+        shared: &Arc<Shared>,
+        file: &FileStatus,
+        located: BlockLocation,
+        checksum: DataChecksum,
+        length: u64,
+    ) -> Self {
         let mut block = located.block.clone();
-        block.block.length = 0;
+        block.block.length = length;
         Self {
             targets: targets_of(&located),
             block,
             token: located.token,
             shared: Arc::clone(shared),
-            path: file.path.clone(),
+            file: file.clone(),
             checksum,
-            window: Arc::new(Window::new(shared.config.write_window.as_u64() as usize)),
+            window: Arc::new(Window::new(shared.config.write_window.as_u64() as usize, length)),
             stream: None,
+            promised: false,
+            lost: Vec::new(),
             failures: Vec::new(),
         }
     }
@@ -111,17 +156,14 @@ impl BlockWriter {
             checksum: self.checksum,
             stage,
             connect_timeout: self.shared.config.connect_timeout,
-            timeout: self.shared.config.datanode_timeout,
+            timeout: self.shared.config.pipeline_silence(self.targets.len()),
         };
         setup.run().await
     }
 
     fn start(&mut self, connection: Connection) {
-        let run = stream::run(
-            connection,
-            Arc::clone(&self.window),
-            self.shared.config.datanode_timeout,
-        );
+        let silence = self.shared.config.pipeline_silence(self.targets.len());
+        let run = stream::run(connection, Arc::clone(&self.window), silence);
         self.stream = Some(Task::spawn(run));
     }
 
@@ -142,6 +184,13 @@ impl BlockWriter {
         Ok(())
     }
 
+    /// On return every DataNode of the pipeline has the bytes so far, and readers see them.
+    pub(crate) async fn flush(&mut self) -> Result<()> {
+        // Before the wait: what is acknowledged to a flush that then fails may have been seen by a reader.
+        self.promised = true;
+        self.drain().await
+    }
+
     /// Ends the block; on return it is finalized and fsynced on every DataNode left in the pipeline.
     pub(crate) async fn finish(mut self, end: Packet) -> Result<ExtendedBlock> {
         // With all data acknowledged first, a failure from here on leaves replicas of one length only.
@@ -153,49 +202,68 @@ impl BlockWriter {
         Ok(self.block)
     }
 
-    /// Rebuilds the pipeline from the DataNodes that are left.
+    /// Rebuilds the pipeline after a breakdown.
     async fn recover(&mut self) -> Result<()> {
         self.stream = None;
-        let mut breakdown = self.window.take_breakdown();
-        while let Some(broken) = breakdown {
-            let lost = self.lose(broken);
-            self.shared.dead.add(&lost.uuid);
-            if self.targets.is_empty() {
-                return Err(self.lost());
-            }
-            breakdown = self.try_recover().await?;
-        }
+        let Some(breakdown) = self.window.take_breakdown() else {
+            return Ok(());
+        };
+        let purpose = if self.window.end_was_sent() {
+            Purpose::Closing
+        } else {
+            Purpose::Streaming
+        };
+        self.rebuild(Some(breakdown), purpose).await?;
+        self.shared.pipeline_recoveries.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
+    /// Rounds until a pipeline stands.
+    async fn rebuild(&mut self, mut breakdown: Option<Breakdown>, purpose: Purpose) -> Result<()> {
+        for round in 0..MAX_ROUNDS {
+            if let Some(broken) = breakdown {
+                let lost = self.lose(broken);
+                self.shared.dead.add(&lost.uuid);
+                self.lost.push(lost);
+            }
+            if self.targets.is_empty() {
+                break;
+            }
+            if purpose != Purpose::Closing {
+                replace::restore(self).await?;
+            }
+            breakdown = self.round(purpose, round).await?;
+            if breakdown.is_none() {
+                return Ok(());
+            }
+        }
+        Err(self.all_lost())
+    }
+
     /// One round; the news if it failed for a DataNode.
-    async fn try_recover(&mut self) -> Result<Option<Breakdown>> {
+    async fn round(&mut self, purpose: Purpose, round: usize) -> Result<Option<Breakdown>> {
         let (acked, sent) = self.window.acked_and_sent();
         self.block.block.length = acked;
-        let renewed = self
-            .shared
-            .namenode
-            .update_block_for_pipeline(&self.path, &self.block)
-            .await?;
+        let namenode = &self.shared.namenode;
+        let renewed = namenode.update_block_for_pipeline(&self.file.path, &self.block).await?;
         let recovery = Recovery {
             generation_stamp: renewed.block.block.generation_stamp,
             acked,
             sent,
         };
         self.token = renewed.token;
-        let closing = self.window.end_was_sent();
-        let stage = if closing {
-            Stage::CloseRecovery(recovery)
-        } else {
-            Stage::StreamingRecovery(recovery)
+        let stage = match purpose {
+            Purpose::Append if round == 0 => Stage::Append(recovery),
+            Purpose::Append => Stage::AppendRecovery(recovery),
+            Purpose::Streaming => Stage::StreamingRecovery(recovery),
+            Purpose::Closing => Stage::CloseRecovery(recovery),
         };
         let connection = match self.set_up(stage).await {
             Ok(connection) => connection,
             Err(breakdown) => return Ok(Some(breakdown)),
         };
         self.announce(recovery).await?;
-        self.shared.pipeline_recoveries.fetch_add(1, Ordering::Relaxed);
-        if closing {
+        if purpose == Purpose::Closing {
             self.window.clear();
         } else {
             self.window.rewind();
@@ -208,22 +276,28 @@ impl BlockWriter {
     async fn announce(&mut self, recovery: Recovery) -> Result<()> {
         let mut renewed = self.block.clone();
         renewed.block.generation_stamp = recovery.generation_stamp;
-        let nodes: Vec<_> = self.targets.iter().map(|t| Arc::clone(&t.node)).collect();
-        let storage_ids: Vec<_> = self.targets.iter().map(|t| t.storage_id.clone()).collect();
+        let (nodes, storage_ids) = self.members();
         self.shared
             .namenode
-            .update_pipeline(&self.path, &self.block, &renewed, &nodes, &storage_ids)
+            .update_pipeline(&self.file.path, &self.block, &renewed, &nodes, &storage_ids)
             .await?;
-        tracing::warn!(path = self.path, block = %renewed, left = nodes.len(), "recovered write pipeline");
+        tracing::info!(path = self.file.path, block = %renewed, nodes = nodes.len(), "write pipeline stands");
         self.block = renewed;
         Ok(())
+    }
+
+    /// The DataNodes of the pipeline and the volumes that they write to.
+    pub(super) fn members(&self) -> (Vec<Arc<DataNodeInfo>>, Vec<String>) {
+        let nodes = self.targets.iter().map(|target| Arc::clone(&target.node));
+        let storage_ids = self.targets.iter().map(|target| target.storage_id.clone());
+        (nodes.collect(), storage_ids.collect())
     }
 
     /// Takes the DataNode to blame out of the pipeline.
     fn lose(&mut self, breakdown: Breakdown) -> Arc<DataNodeInfo> {
         let bad = breakdown.bad.min(self.targets.len() - 1);
         let lost = self.targets.remove(bad).node;
-        tracing::warn!(path = self.path, block = %self.block, datanode = lost.label(), reason = %breakdown.reason, "lost a DataNode of the write pipeline");
+        tracing::warn!(path = self.file.path, block = %self.block, datanode = lost.label(), reason = %breakdown.reason, "lost a DataNode of the write pipeline");
         self.failures.push(ReplicaFailure {
             datanode: lost.label(),
             reason: breakdown.reason,
@@ -231,9 +305,20 @@ impl BlockWriter {
         lost
     }
 
-    fn lost(&mut self) -> Error {
+    /// DataNodes that failed this block.
+    pub(crate) fn lost(&self) -> &[Arc<DataNodeInfo>] {
+        &self.lost
+    }
+
+    /// Notes a DataNode that could not join the pipeline.
+    pub(super) fn note_failure(&mut self, node: Arc<DataNodeInfo>, failure: ReplicaFailure) {
+        self.lost.push(node);
+        self.failures.push(failure);
+    }
+
+    fn all_lost(&mut self) -> Error {
         Error::PipelineLost {
-            path: self.path.clone(),
+            path: self.file.path.clone(),
             block: self.block.block.to_string(),
             failures: Failures(std::mem::take(&mut self.failures)),
         }
@@ -243,7 +328,7 @@ impl BlockWriter {
 /// HDFS says by an `IOException` and its text that placement found no DataNode.
 fn no_datanodes(error: Error, failures: &[ReplicaFailure]) -> Error {
     match error {
-        Error::NameNode { path, class, message } if class == "java.io.IOException" && message.contains("replicat") => {
+        Error::NameNode { path, class, message } if super::excluded::is_no_datanodes(&class, &message) => {
             let tried: Vec<String> = failures.iter().map(ToString::to_string).collect();
             let message = [message].into_iter().chain(tried).collect::<Vec<_>>().join("; ");
             Error::NoDataNodes { path, message }

@@ -11,6 +11,8 @@ pub(crate) struct Packet {
     pub(crate) offset: u64,
     /// The empty packet that ends the block.
     pub(crate) last: bool,
+    /// Whether the DataNodes shall bring the block to their disks before they acknowledge it.
+    pub(crate) sync: bool,
     pub(crate) checksums: Bytes,
     pub(crate) data: Bytes,
 }
@@ -22,7 +24,12 @@ impl Packet {
     }
 }
 
-/// Collects bytes until they make a packet. Packets begin on a chunk and are whole chunks, but for the last of a block.
+/// Collects bytes until they make a packet. Packets begin on a chunk and are whole chunks, with two exceptions:
+///
+/// - The last of a block, and one that is flushed, may end inside a chunk. After a flush the next packet begins at that
+///   chunk once more, so that its checksum is always made of bytes that this client has.
+/// - A block that is appended to may end inside a chunk whose bytes are not here. The first packets then go on inside
+///   that chunk and end in it, with checksums of their own bytes; the DataNodes put them together.
 #[derive(Debug)]
 pub(crate) struct PacketBuilder {
     checksum: DataChecksum,
@@ -31,25 +38,45 @@ pub(crate) struct PacketBuilder {
     block_size: u64,
     /// Where the buffered bytes begin in the block.
     offset: u64,
+    /// Where the packets so far end in the block.
+    packed: u64,
     seqno: i64,
     buffer: BytesMut,
 }
 
 impl PacketBuilder {
-    pub(crate) fn new(checksum: DataChecksum, capacity: usize, block_size: u64) -> Self {
+    /// For a block that has `offset` bytes already.
+    pub(crate) fn new(checksum: DataChecksum, capacity: usize, block_size: u64, offset: u64) -> Self {
+        let chunk = checksum.bytes_per_checksum() as usize;
         Self {
             checksum,
-            capacity,
+            capacity: (capacity / chunk).max(1) * chunk,
             block_size,
-            offset: 0,
+            offset,
+            packed: offset,
             seqno: 0,
             buffer: BytesMut::new(),
         }
     }
 
+    fn chunk(&self) -> u64 {
+        u64::from(self.checksum.bytes_per_checksum())
+    }
+
+    /// The most that a packet which begins where the buffer does can hold.
+    fn size(&self) -> usize {
+        let begun = self.offset % self.chunk();
+        let most = if begun > 0 {
+            self.chunk() - begun
+        } else {
+            self.capacity as u64
+        };
+        (self.block_size - self.offset).min(most) as usize
+    }
+
     /// Takes bytes from `data` up to the end of a packet or of the block; the packet when it is full.
     pub(crate) fn fill(&mut self, data: &mut Bytes) -> Option<Packet> {
-        let size = (self.block_size - self.offset).min(self.capacity as u64) as usize;
+        let size = self.size();
         if self.buffer.is_empty() && data.len() >= size {
             // A full packet in one piece needs no copy.
             return Some(self.packet(data.split_to(size)));
@@ -65,26 +92,68 @@ impl PacketBuilder {
         Some(self.packet(full))
     }
 
-    /// What is buffered, as a packet.
+    /// What is buffered and not yet in a packet, as a packet.
     pub(crate) fn flush(&mut self) -> Option<Packet> {
-        if self.buffer.is_empty() {
+        if self.offset + self.buffer.len() as u64 == self.packed {
             return None;
         }
         let rest = self.buffer.split().freeze();
-        Some(self.packet(rest))
+        let begins_on_a_chunk = self.offset.is_multiple_of(self.chunk());
+        let packet = self.packet(rest);
+        let open = (packet.end() % self.chunk()) as usize;
+        if begins_on_a_chunk && open > 0 {
+            self.buffer.extend_from_slice(&packet.data[packet.data.len() - open..]);
+            self.offset = packet.end() - open as u64;
+        }
+        Some(packet)
+    }
+
+    /// Bytes of the block that are in packets.
+    pub(crate) fn packed(&self) -> u64 {
+        self.packed
     }
 
     /// Whether the packets so far fill the block.
     pub(crate) fn block_is_full(&self) -> bool {
-        self.offset == self.block_size
+        self.packed == self.block_size
+    }
+
+    /// An empty packet that has the block brought to the disks.
+    pub(crate) fn sync(&mut self) -> Packet {
+        Packet {
+            sync: true,
+            ..self.empty()
+        }
     }
 
     /// The packet that ends the block; the next packet opens another block.
     pub(crate) fn end_block(&mut self) -> Packet {
-        assert!(self.buffer.is_empty(), "a block ends after its last byte was sent");
-        let packet = self.packet(Bytes::new());
+        assert!(
+            self.offset + self.buffer.len() as u64 == self.packed,
+            "a block ends after its last byte was sent"
+        );
+        let packet = Packet {
+            last: true,
+            sync: true,
+            ..self.empty()
+        };
+        self.buffer.clear();
         self.offset = 0;
+        self.packed = 0;
         self.seqno = 0;
+        packet
+    }
+
+    fn empty(&mut self) -> Packet {
+        let packet = Packet {
+            seqno: self.seqno,
+            offset: self.packed,
+            last: false,
+            sync: false,
+            checksums: Bytes::new(),
+            data: Bytes::new(),
+        };
+        self.seqno += 1;
         packet
     }
 
@@ -94,12 +163,14 @@ impl PacketBuilder {
         let packet = Packet {
             seqno: self.seqno,
             offset: self.offset,
-            last: data.is_empty(),
+            last: false,
+            sync: false,
             checksums: checksums.freeze(),
             data,
         };
         self.seqno += 1;
         self.offset = packet.end();
+        self.packed = packet.end();
         packet
     }
 }
@@ -110,11 +181,11 @@ mod tests {
 
     use super::*;
 
-    /// Cuts `pieces` and returns the packets of each block.
-    fn cut(pieces: &[Vec<u8>], capacity: usize, block_size: u64) -> Vec<Vec<Packet>> {
-        let mut builder = PacketBuilder::new(DataChecksum::default(), capacity, block_size);
+    /// Cuts `pieces`, flushing after those that say so, and returns the packets of each block.
+    fn cut(pieces: &[(Vec<u8>, bool)], capacity: usize, block_size: u64, begun: u64) -> Vec<Vec<Packet>> {
+        let mut builder = PacketBuilder::new(DataChecksum::default(), capacity, block_size, begun);
         let (mut blocks, mut block) = (Vec::new(), Vec::new());
-        for piece in pieces {
+        for (piece, flush) in pieces {
             let mut data = Bytes::from(piece.clone());
             while !data.is_empty() {
                 block.extend(builder.fill(&mut data));
@@ -122,6 +193,14 @@ mod tests {
                     block.push(builder.end_block());
                     blocks.push(std::mem::take(&mut block));
                 }
+            }
+            if *flush {
+                block.extend(builder.flush());
+                assert!(builder.flush().is_none(), "nothing is left after a flush");
+                assert!(
+                    !builder.block_is_full() || builder.packed() == 0,
+                    "a full block ended when it was full"
+                );
             }
         }
         block.extend(builder.flush());
@@ -135,27 +214,45 @@ mod tests {
     proptest! {
         #[test]
         fn packets_hold_the_bytes_in_order_and_keep_the_rules(
-            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 0..12),
+            pieces in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..3000), any::<bool>()), 0..12),
             capacity in 1usize..4,
             chunks_per_block in 1u64..12,
+            begun in 0u64..5000,
         ) {
             let (capacity, block_size) = (capacity * 512, chunks_per_block * 512);
-            let blocks = cut(&pieces, capacity, block_size);
-            let bytes: Vec<u8> = blocks.iter().flatten().flat_map(|p| p.data.to_vec()).collect();
-            prop_assert_eq!(bytes, pieces.concat());
+            let begun = begun % block_size;
+            let blocks = cut(&pieces, capacity, block_size, begun);
+            let expected: Vec<u8> = pieces.iter().flat_map(|(piece, _)| piece.clone()).collect();
+            let mut bytes = Vec::new();
             for (i, block) in blocks.iter().enumerate() {
-                let mut offset = 0;
+                // What a DataNode would have: later packets may repeat the end of earlier ones.
+                let start = if i == 0 { begun } else { 0 };
+                let mut stored = vec![0; start as usize];
                 for (seqno, packet) in block.iter().enumerate() {
                     prop_assert_eq!(packet.seqno, seqno as i64);
-                    prop_assert_eq!(packet.offset, offset);
                     prop_assert_eq!(packet.last, seqno + 1 == block.len());
                     prop_assert_eq!(packet.checksums.len(), packet.data.len().div_ceil(512) * 4);
-                    prop_assert!(packet.offset % 512 == 0 || packet.last);
                     prop_assert!(packet.data.len() <= capacity);
-                    offset = packet.end();
+                    let (from, length) = (packet.offset as usize, stored.len());
+                    if packet.last {
+                        prop_assert_eq!(from, length);
+                    } else if from % 512 == 0 {
+                        prop_assert_eq!(from, if i == 0 && length as u64 == begun { length } else { length / 512 * 512 });
+                        prop_assert!(packet.end() as usize > length, "something new");
+                        prop_assert_eq!(&stored[from..], &packet.data[..length - from]);
+                        stored.truncate(from);
+                        stored.extend_from_slice(&packet.data);
+                    } else {
+                        prop_assert!(i == 0 && from == length, "goes on where the appended block ended");
+                        prop_assert_eq!(from as u64 / 512, begun / 512, "in its chunk");
+                        prop_assert!((from + packet.data.len() - 1) / 512 == from / 512);
+                        stored.extend_from_slice(&packet.data);
+                    }
                 }
-                prop_assert!(offset == block_size || i + 1 == blocks.len());
+                prop_assert!(stored.len() as u64 == block_size || i + 1 == blocks.len());
+                bytes.extend_from_slice(&stored[start as usize..]);
             }
+            prop_assert_eq!(bytes, expected);
         }
     }
 }

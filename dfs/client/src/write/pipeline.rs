@@ -20,7 +20,7 @@ use crate::location::{BlockLocation, DataNodeInfo};
 pub(crate) struct Target {
     pub(crate) node: Arc<DataNodeInfo>,
     pub(crate) storage_id: String,
-    storage_type: i32,
+    pub(crate) storage_type: i32,
 }
 
 /// The DataNodes of a located block, in order.
@@ -42,6 +42,10 @@ pub(crate) fn targets_of(location: &BlockLocation) -> Vec<Target> {
 pub(crate) enum Stage {
     /// Begin a new replica.
     Create,
+    /// Reopen a finalized replica under a new generation stamp.
+    Append(Recovery),
+    /// The same again, after a DataNode failed to: those that did not may have reopened it.
+    AppendRecovery(Recovery),
     /// Go on with a replica under a new generation stamp; cut it to what everybody has.
     StreamingRecovery(Recovery),
     /// Finalize a complete replica under a new generation stamp.
@@ -105,6 +109,8 @@ impl Setup<'_> {
         use pb::op_write_block_proto::BlockConstructionStage as Wire;
         let (stage, recovery) = match self.stage {
             Stage::Create => (Wire::PipelineSetupCreate, None),
+            Stage::Append(recovery) => (Wire::PipelineSetupAppend, Some(recovery)),
+            Stage::AppendRecovery(recovery) => (Wire::PipelineSetupAppendRecovery, Some(recovery)),
             Stage::StreamingRecovery(recovery) => (Wire::PipelineSetupStreamingRecovery, Some(recovery)),
             Stage::CloseRecovery(recovery) => (Wire::PipelineCloseRecovery, Some(recovery)),
         };

@@ -47,8 +47,7 @@ async fn send_packets(mut write: impl AsyncWrite + Unpin, window: &Window, silen
             seqno: packet.seqno,
             last_packet_in_block: packet.last,
             data_len: packet.data.len() as u32,
-            // A closed block is on the disks: our DataNodes see to it anyway, Apache's only when told.
-            sync_block: packet.last,
+            sync_block: packet.sync,
         };
         let sending = async { Ok(write_packet(&mut write, &header, &packet.checksums, &packet.data).await?) };
         if let Err(reason) = within(silence, sending).await {
@@ -66,6 +65,7 @@ fn heartbeat() -> Packet {
         seqno: HEARTBEAT_SEQNO,
         offset: 0,
         last: false,
+        sync: false,
         checksums: Default::default(),
         data: Default::default(),
     }

@@ -50,9 +50,15 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    pub(crate) fn new(limit: usize) -> Self {
+    /// For a block of which every DataNode has `acked` bytes.
+    pub(crate) fn new(limit: usize, acked: u64) -> Self {
+        let state = State {
+            acked,
+            sent: acked,
+            ..State::default()
+        };
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(state),
             sendable: Notify::new(),
             progress: Notify::new(),
             limit,
@@ -184,6 +190,7 @@ mod tests {
             seqno,
             offset: seqno as u64 * 4,
             last: data.is_empty(),
+            sync: false,
             checksums: Bytes::new(),
             data: Bytes::from_static(data),
         }
@@ -198,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_window_waits_for_an_acknowledgement() {
-        let window = Window::new(4);
+        let window = Window::new(4, 0);
         window.push(packet(0, b"abcd"));
         assert!(
             tokio::time::timeout(std::time::Duration::from_millis(10), window.room())
@@ -214,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn unacknowledged_packets_are_sent_again_in_order() {
-        let window = Window::new(100);
+        let window = Window::new(100, 0);
         for (seqno, data) in [&b"abcd"[..], b"efgh", b"ijkl", b""].into_iter().enumerate() {
             window.push(packet(seqno as i64, data));
         }
@@ -237,7 +244,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_acknowledgement_out_of_order_is_a_protocol_error() {
-        let window = Window::new(100);
+        let window = Window::new(100, 0);
         window.push(packet(0, b"abcd"));
         assert!(window.acknowledge(0).is_err(), "not sent yet");
         window.next().await;

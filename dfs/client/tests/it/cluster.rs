@@ -123,6 +123,12 @@ impl Cluster {
         self.client().with_local_replicas(Arc::new(Beside { datanode, uuid }))
     }
 
+    /// The bytes of the replica of `block` on DataNode `i`.
+    pub(crate) fn replica_bytes(&self, i: usize, block: BlockId) -> Vec<u8> {
+        let path = find(&self.datanode_dir(i), &format!("blk_{block}")).unwrap();
+        std::fs::read(path).unwrap()
+    }
+
     /// Changes a bit of a stored replica of `block` on DataNode `i`.
     pub(crate) fn flip_bit(&self, i: usize, block: BlockId, offset: u64) {
         use std::os::unix::fs::FileExt;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod appending;
 mod cluster;
 mod conformance;
 mod faults;

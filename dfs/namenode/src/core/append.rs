@@ -3,6 +3,7 @@
 use quarry_dfs_wire::block::{Block, GenerationStamp};
 
 use super::Core;
+use super::block_map::BlockInfo;
 use super::block_map::BlockState;
 use super::command::{Caller, LocatedBlock, ReplicaState, Reply, ReportedReplica, WriterBlock};
 use super::datanodes::NodeIx;
@@ -96,7 +97,10 @@ impl Core {
             .blocks
             .last()
             .map(|slot| self.state.blocks.get(slot));
-        let last = last.filter(|block| !block.is_committed()).map(|block| {
+        // A last block with room that was not reopened is named all the same, without locations: the caller wants a new one after it.
+        let block_size = self.file(open.slot).block_size.get();
+        let unfinished = |block: &&BlockInfo| !block.is_committed() || block.length < block_size;
+        let last = last.filter(unfinished).map(|block| {
             let offset = status.length - block.length;
             Box::new(self.pipeline_block(block_of(block), offset))
         });

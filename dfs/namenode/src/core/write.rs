@@ -125,8 +125,19 @@ impl Core {
     fn repeated_block(&self, file: Slot, at: &WriterBlock) -> Option<u32> {
         let (last, before) = self.last_blocks(file);
         let last = last.filter(|slot| self.is_fresh(*slot))?;
-        let before = before.map(|slot| self.state.blocks.get(slot).id);
-        (before == at.block.map(|block| block.id)).then_some(last)
+        self.names_block(file, at, before).then_some(last)
+    }
+
+    /// Whether `slot` is the block that the caller names as the one before the next. Who appends to a file whose last block is
+    /// full was given no block, and names none.
+    fn names_block(&self, file: Slot, at: &WriterBlock, slot: Option<u32>) -> bool {
+        let block = slot.map(|slot| self.state.blocks.get(slot));
+        match (at.block, block) {
+            (None, None) => true,
+            (None, Some(block)) => block.is_committed() && block.length >= self.file(file).block_size.get(),
+            (Some(named), Some(block)) => named.id == block.id,
+            (Some(_), None) => false,
+        }
     }
 
     fn is_fresh(&self, slot: u32) -> bool {
@@ -151,12 +162,7 @@ impl Core {
     /// Makes the length of the block before the new one final.
     fn commit_previous(&mut self, inode_id: u64, file: Slot, at: &WriterBlock) -> Result<(), FsError> {
         let last = self.last_blocks(file).0;
-        let matches = match (at.block, last) {
-            (None, None) => return Ok(()),
-            (Some(previous), Some(last)) => self.state.blocks.get(last).id == previous.id,
-            _ => false,
-        };
-        if !matches {
+        if !self.names_block(file, at, last) {
             let name = |block: Option<String>| block.unwrap_or_else(|| "null".to_owned());
             return Err(FsError::Io(format!(
                 "Cannot allocate block in {}: passed 'previous' block {} does not match actual last block in file {}",
