@@ -8,6 +8,7 @@ use super::block_map::{BlockInfo, BlockMap, BlockState, FIRST_BLOCK_ID, FIRST_GE
 use super::edit::{self, Edit, EditRecord};
 use super::inode::{Body, FileBody, Inode, ROOT_INODE_ID, Slot};
 use super::namespace::{Namespace, last_component, parent_path};
+use super::node_wishes::NodeWishes;
 use super::open_files::{OpenFile, OpenFiles, RECOVERY_HOLDER};
 use super::replicas::Replicas;
 use super::retry_cache::RetryCache;
@@ -24,6 +25,8 @@ pub struct State {
     pub open: OpenFiles,
     /// Answers to repeat.
     pub retries: RetryCache,
+    /// What administrators said of DataNodes.
+    pub nodes: NodeWishes,
     /// The next inode's id.
     pub next_inode_id: u64,
     /// The next block's id.
@@ -63,7 +66,7 @@ pub enum ApplyError {
     },
 }
 
-fn mismatch(edit: &'static str, subject: impl ToString, problem: &'static str) -> ApplyError {
+pub(crate) fn mismatch(edit: &'static str, subject: impl ToString, problem: &'static str) -> ApplyError {
     ApplyError::Mismatch {
         edit,
         subject: subject.to_string(),
@@ -79,6 +82,7 @@ impl State {
             blocks: BlockMap::default(),
             open: OpenFiles::default(),
             retries: RetryCache::default(),
+            nodes: NodeWishes::default(),
             next_inode_id: ROOT_INODE_ID + 1,
             next_block_id: FIRST_BLOCK_ID,
             next_generation_stamp: FIRST_GENERATION_STAMP,
@@ -143,6 +147,11 @@ impl State {
             }
             Edit::BeginRecovery(e) => self.begin_recovery(e),
             Edit::BeginTruncate(e) => self.begin_truncate(e),
+            Edit::SetNodeAdmin(e) => self.nodes.set_admin(&e.uuid, e.state, e.expires_unix_ms),
+            Edit::SetNodeRack(e) => {
+                self.nodes.set_rack(&e.uuid, &e.rack);
+                Ok(())
+            }
         }
     }
 

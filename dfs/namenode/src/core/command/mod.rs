@@ -1,11 +1,13 @@
 //! What goes into the core and what comes out: commands, replies, actions. Plain values, no protobuf, no channels.
 
+mod admin;
 mod datanode;
 mod operation;
 mod reply;
 
 use std::net::IpAddr;
 
+pub use self::admin::*;
 pub use self::datanode::*;
 pub use self::operation::*;
 pub use self::reply::*;

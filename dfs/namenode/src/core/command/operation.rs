@@ -2,6 +2,8 @@
 
 use quarry_dfs_wire::block::Block;
 
+use super::AdminOperation;
+
 /// How a file is opened for writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateArguments {
@@ -43,6 +45,12 @@ pub enum DataNodeFilter {
     Live,
     /// Those given up.
     Dead,
+    /// Those being decommissioned.
+    Decommissioning,
+    /// Those about to be in maintenance.
+    EnteringMaintenance,
+    /// Those in maintenance.
+    InMaintenance,
 }
 
 /// What a caller may do with safe mode.
@@ -182,11 +190,16 @@ pub enum Operation {
     SetSafeMode {
         action: SafeModeAction,
     },
+    /// An administrator's.
+    Admin(AdminOperation),
 }
 
 impl Operation {
     /// Whether the answer may leave before the log is synced.
     pub fn is_read(&self) -> bool {
+        if let Self::Admin(admin) = self {
+            return admin.is_read();
+        }
         matches!(
             self,
             Self::GetFileInfo { .. }
