@@ -26,7 +26,13 @@ impl Core {
         new_block: bool,
     ) -> Result<Reply, FsError> {
         self.check_writable(|| format!("Cannot append to file {path}"))?;
-        let slot = self.existing(caller, path)?;
+        let missing = || {
+            FsError::FileNotFound(format!(
+                "Failed to append to non-existent file {path} for client {}",
+                caller.address
+            ))
+        };
+        let slot = self.found(caller, path)?.ok_or_else(missing)?;
         if self.state.namespace.get(slot).is_directory() {
             return Err(FsError::AlreadyExists(format!(
                 "Cannot append to directory {path}; already exists as a directory."
@@ -37,6 +43,9 @@ impl Core {
         let inode_id = self.state.namespace.get(slot).id;
         let reopened = self.block_with_room(path, slot)?.filter(|_| !new_block);
         if let Some(last) = reopened {
+            // The block counts as a full one while it is written on.
+            let room = self.file(slot).block_size.get() as i64 - self.state.counted_bytes(self.file(slot), last);
+            self.check_quota(slot, self.usage_of_bytes(slot, room), None)?;
             self.reopen_block(last);
         }
         self.edit(Edit::ReopenFile(edit::ReopenFile {
@@ -78,9 +87,6 @@ impl Core {
         };
         block.replicas.clear();
         let id = block.id;
-        for holder in &holders {
-            self.holdings.remove(*holder, id);
-        }
         self.replication.forget(id, &mut self.datanodes);
         self.set_pipeline(id, holders.clone());
         for holder in holders {
@@ -93,8 +99,7 @@ impl Core {
         let open = self.state.open.get(inode_id);
         let open =
             open.ok_or_else(|| FsError::FileNotFound(format!("File of inode {inode_id} is not open any more")))?;
-        let inode = self.state.namespace.get(open.slot);
-        let status = Box::new(self.status(inode, String::new()));
+        let status = Box::new(self.status(open.slot, String::new()));
         let last = self
             .file(open.slot)
             .blocks
@@ -235,7 +240,6 @@ impl Core {
             existing: &existing,
             excluded: &excluded,
             favored: &[],
-            must_spread: false,
         };
         let chosen = choose_targets(&self.datanodes, &mut self.rng, &request);
         let all = self.storages_for(block, &existing).into_iter().chain(chosen);

@@ -6,7 +6,9 @@ use super::edit::{self, Edit, RetryAnswer};
 use super::error::FsError;
 use super::namespace::Walk;
 use super::permission::WRITE;
+use super::quota::Usage;
 use super::small::U48;
+use super::storage_policy;
 use super::tree::parent_missing;
 
 impl Core {
@@ -15,17 +17,32 @@ impl Core {
         let path = &arguments.path;
         self.check_writable(|| format!("Cannot create file {path}"))?;
         self.check_create_arguments(arguments)?;
+        let whose = format!(", clientName={}", caller.address);
+        self.check_replication_bounds(path, arguments.replication, &whose)?;
+        let policy = match arguments.storage_policy.as_str() {
+            "" if arguments.lazy_persist => Some(storage_policy::lazy_persist()),
+            "" => None,
+            name => Some(storage_policy::by_name(name)?),
+        };
         let walk = self.state.namespace.walk(path);
-        self.check_traverse(caller, &walk)?;
+        self.check_traverse_to_create(caller, &walk)?;
         self.check_create_place(caller, arguments, &walk)?;
         if walk.target().is_some() {
             self.edit(Edit::Delete(edit::Delete { path: path.clone() }));
         } else {
             self.check_new_names(&walk)?;
+            let names = Usage {
+                names: walk.missing.len() as i64,
+                ..Usage::default()
+            };
+            self.check_quota(walk.last(), names, None)?;
             self.make_parents(caller, path);
         }
         let inode_id = self.state.next_inode_id;
         self.add_file(caller, arguments, inode_id);
+        if let Some(policy) = policy {
+            self.edit_policy(path, policy.id);
+        }
         self.leases.renew(&arguments.holder, self.now.tick_ms);
         self.remember(caller, RetryAnswer::Created, inode_id);
         self.created_before(inode_id)
@@ -46,7 +63,7 @@ impl Core {
                 arguments.block_size
             )));
         }
-        self.check_replication_bounds(&arguments.path, arguments.replication)
+        Ok(())
     }
 
     fn check_create_place(
@@ -58,6 +75,9 @@ impl Core {
         let path = &arguments.path;
         let Some(slot) = walk.target() else {
             self.check_ancestor_write(caller, walk)?;
+            if !arguments.create {
+                return Err(FsError::FileNotFound(format!("Can't overwrite non-existent {path}")));
+            }
             return if walk.missing.len() > 1 && !arguments.create_parent {
                 Err(parent_missing(path))
             } else {
@@ -86,17 +106,19 @@ impl Core {
             .names
             .get(self.state.namespace.get(parent).group)
             .to_owned();
+        let (mode, acl) = self.inherited(parent, arguments.permission, false);
         self.edit(Edit::CreateFile(edit::CreateFile {
             path: arguments.path.clone(),
             inode_id,
             owner: caller.user.clone(),
             group,
-            permission: u32::from(arguments.permission & 0o1777),
+            permission: u32::from(mode & 0o1777),
             replication: u32::from(arguments.replication),
             block_size: arguments.block_size,
             holder: arguments.holder.clone(),
             client_machine: caller.address.to_string(),
         }));
+        self.give_inherited(&arguments.path, mode, acl);
     }
 
     /// The status of a file that is still open, as create answers it.
@@ -104,7 +126,7 @@ impl Core {
         let open = self.state.open.get(inode_id);
         let open =
             open.ok_or_else(|| FsError::FileNotFound(format!("File of inode {inode_id} is not open any more")))?;
-        let status = self.status(self.state.namespace.get(open.slot), String::new());
+        let status = self.status(open.slot, String::new());
         Ok(Reply::Status(Some(Box::new(status))))
     }
 }

@@ -67,7 +67,7 @@ pub struct EditEntry {
     /// The change. Absent when a newer version wrote a kind that this one does not know.
     #[prost(
         oneof = "Edit",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 60, 61, 62"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 25, 26, 60"
     )]
     pub edit: Option<Edit>,
 }
@@ -123,15 +123,30 @@ pub enum Edit {
     /// Recovery of the last block of an open file begins; the NameNode takes the lease.
     #[prost(message, tag = "16")]
     BeginRecovery(BlockEdit),
+    /// An access control list, and the mode bits that are part of it, change.
+    #[prost(message, tag = "20")]
+    SetAcl(SetAcl),
+    /// An extended attribute appears or changes.
+    #[prost(message, tag = "21")]
+    SetXAttr(SetXAttr),
+    /// An extended attribute disappears.
+    #[prost(message, tag = "22")]
+    RemoveXAttr(SetXAttr),
+    /// A storage policy is set or, as 0, taken back.
+    #[prost(message, tag = "23")]
+    SetStoragePolicy(SetStoragePolicy),
+    /// A directory's quotas change.
+    #[prost(message, tag = "24")]
+    SetQuota(SetQuota),
+    /// Files disappear and their blocks come to the end of another.
+    #[prost(message, tag = "25")]
+    Concat(Concat),
+    /// A closed file loses blocks from its end.
+    #[prost(message, tag = "26")]
+    DropBlocks(DropBlocks),
     /// Replicas of the last block of an open file are to be cut to this length under a new generation stamp.
     #[prost(message, tag = "60")]
     BeginTruncate(BlockEdit),
-    /// An administrator has a DataNode leave or stay.
-    #[prost(message, tag = "61")]
-    SetNodeAdmin(SetNodeAdmin),
-    /// An administrator puts a DataNode on a rack.
-    #[prost(message, tag = "62")]
-    SetNodeRack(SetNodeRack),
 }
 
 /// See [`Edit::MakeDirectory`].
@@ -273,27 +288,102 @@ pub struct UseGenerationStamp {
     pub generation_stamp: u64,
 }
 
-/// See [`Edit::SetNodeAdmin`].
+/// One entry of an access control list.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct SetNodeAdmin {
-    /// The DataNode's uuid.
-    #[prost(string, tag = "1")]
-    pub uuid: String,
-    /// 0 in service, 1 decommission, 2 maintenance.
+pub struct AclEntryEdit {
+    /// See [`super::acl::Scope`].
+    #[prost(uint32, tag = "1")]
+    pub scope: u32,
+    /// See [`super::acl::Kind`].
     #[prost(uint32, tag = "2")]
-    pub state: u32,
-    /// When maintenance ends, milliseconds since the epoch; 0 for when an administrator says so.
-    #[prost(uint64, tag = "3")]
-    pub expires_unix_ms: u64,
+    pub kind: u32,
+    #[prost(string, optional, tag = "3")]
+    pub name: Option<String>,
+    #[prost(uint32, tag = "4")]
+    pub permission: u32,
 }
 
-/// See [`Edit::SetNodeRack`].
+/// See [`Edit::SetAcl`].
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct SetNodeRack {
-    /// The DataNode's uuid.
+pub struct SetAcl {
     #[prost(string, tag = "1")]
-    pub uuid: String,
-    /// Empty takes the administrator's word back.
+    pub path: String,
+    /// The extended entries, all of them; none: the inode has only mode bits.
+    #[prost(message, repeated, tag = "2")]
+    pub entries: Vec<AclEntryEdit>,
+    #[prost(uint32, tag = "3")]
+    pub permission: u32,
+}
+
+/// One extended attribute.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct XAttrEdit {
+    /// See [`super::xattr::XAttrNamespace`].
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
     #[prost(string, tag = "2")]
-    pub rack: String,
+    pub name: String,
+    #[prost(bytes = "vec", optional, tag = "3")]
+    pub value: Option<Vec<u8>>,
+}
+
+/// See [`Edit::SetXAttr`] and [`Edit::RemoveXAttr`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SetXAttr {
+    #[prost(string, tag = "1")]
+    pub path: String,
+    #[prost(message, optional, tag = "2")]
+    pub xattr: Option<XAttrEdit>,
+}
+
+/// See [`Edit::SetStoragePolicy`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SetStoragePolicy {
+    #[prost(string, tag = "1")]
+    pub path: String,
+    #[prost(uint32, tag = "2")]
+    pub policy: u32,
+}
+
+/// See [`Edit::SetQuota`]. Absent means no limit.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SetQuota {
+    #[prost(string, tag = "1")]
+    pub path: String,
+    #[prost(int64, optional, tag = "2")]
+    pub names: Option<i64>,
+    /// Bytes times replication.
+    #[prost(int64, optional, tag = "3")]
+    pub space: Option<i64>,
+    #[prost(message, repeated, tag = "4")]
+    pub types: Vec<TypeQuotaEdit>,
+}
+
+/// A quota of one storage type.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct TypeQuotaEdit {
+    /// See [`super::storage_policy::StorageType`].
+    #[prost(uint32, tag = "1")]
+    pub storage_type: u32,
+    #[prost(int64, tag = "2")]
+    pub bytes: i64,
+}
+
+/// See [`Edit::Concat`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Concat {
+    #[prost(string, tag = "1")]
+    pub target: String,
+    #[prost(string, repeated, tag = "2")]
+    pub sources: Vec<String>,
+}
+
+/// See [`Edit::DropBlocks`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct DropBlocks {
+    #[prost(string, tag = "1")]
+    pub path: String,
+    /// Number of blocks that stay.
+    #[prost(uint64, tag = "2")]
+    pub keep: u64,
 }

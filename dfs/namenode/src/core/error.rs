@@ -50,6 +50,30 @@ pub enum FsError {
     /// An argument is out of its range.
     #[error("{0}")]
     IllegalArgument(String),
+    /// An argument is out of its range; Java's own exception for it.
+    #[error("{0}")]
+    JavaIllegalArgument(String),
+    /// An access control list that is none, or does not fit the inode.
+    #[error("{0}")]
+    Acl(String),
+    /// A named extended attribute is not there.
+    #[error("{0}")]
+    XAttrNotFound(String),
+    /// A quota of names is used up.
+    #[error("{0}")]
+    NamespaceQuota(String),
+    /// A quota of bytes is used up.
+    #[error("{0}")]
+    SpaceQuota(String),
+    /// A quota of bytes on one type of storage is used up.
+    #[error("{0}")]
+    TypeQuota(String),
+    /// A feature is switched off, or this use of it makes no sense.
+    #[error("{0}")]
+    UnsupportedAction(String),
+    /// A directory of which no snapshots are made.
+    #[error("{0}")]
+    Snapshot(String),
     /// This NameNode does not do that.
     #[error("{0}")]
     Unsupported(String),

@@ -14,6 +14,7 @@ use quarry_dfs_wire::block::{BlockId, GenerationStamp};
 
 use super::block_map::{BlockInfo, BlockState};
 use super::edit::RetryEntry;
+use super::image_features::ImageFeatures;
 use super::inode::{Body, FileBody, Inode, NameId, ROOT_INODE_ID, Slot};
 use super::open_files::OpenFile;
 use super::replicas::Replicas;
@@ -23,7 +24,7 @@ use super::state::{ApplyError, State};
 #[derive(Clone, PartialEq, Message)]
 pub struct ImageRecord {
     /// The content.
-    #[prost(oneof = "Content", tags = "1, 2, 3, 4, 5, 6, 60")]
+    #[prost(oneof = "Content", tags = "1, 2, 3, 4, 5, 6, 20")]
     pub content: Option<Content>,
 }
 
@@ -48,9 +49,9 @@ pub enum Content {
     /// Last: an image without it is cut off.
     #[prost(message, tag = "6")]
     End(End),
-    /// What an administrator said of a DataNode.
-    #[prost(message, tag = "60")]
-    Node(ImageNode),
+    /// What few inodes have; after the inodes.
+    #[prost(message, tag = "20")]
+    Features(ImageFeatures),
 }
 
 /// Counters.
@@ -141,20 +142,6 @@ pub struct ImageOpen {
     pub client_machine: String,
 }
 
-/// See [`Content::Node`].
-#[derive(Clone, PartialEq, Eq, Message)]
-pub struct ImageNode {
-    #[prost(string, tag = "1")]
-    pub uuid: String,
-    /// As in [`super::edit::SetNodeAdmin`].
-    #[prost(uint32, tag = "2")]
-    pub state: u32,
-    #[prost(uint64, tag = "3")]
-    pub expires_unix_ms: u64,
-    #[prost(string, tag = "4")]
-    pub rack: String,
-}
-
 /// See [`Content::End`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct End {
@@ -200,10 +187,12 @@ impl State {
             result.is_ok()
         });
         result?;
+        self.features
+            .export()
+            .try_for_each(|features| take(Content::Features(features)))?;
         self.retries
             .iter()
             .try_for_each(|entry| take(Content::Retry(entry.clone())))?;
-        self.nodes.export().try_for_each(|node| take(Content::Node(node)))?;
         take(Content::End(End {
             inodes: self.namespace.count() as u64,
         }))
@@ -296,13 +285,10 @@ impl StateBuilder {
                 self.open.insert(open.inode_id, open);
                 Ok(())
             }
+            Content::Features(features) => self.state.features.import(&features),
             Content::Retry(entry) => {
                 self.state.retries.insert(entry);
                 Ok(())
-            }
-            Content::Node(node) => {
-                self.state.nodes.set_rack(&node.uuid, &node.rack);
-                self.state.nodes.set_admin(&node.uuid, node.state, node.expires_unix_ms)
             }
             Content::End(end) => {
                 self.ended = true;
@@ -405,13 +391,16 @@ impl StateBuilder {
     ///
     /// # Errors
     /// When the image is cut off.
-    pub fn finish(self) -> Result<State, ApplyError> {
+    pub fn finish(mut self) -> Result<State, ApplyError> {
         if !self.ended {
             return Err(bad("records", "the end is missing: the image is cut off"));
         }
         match self.open.keys().next() {
             Some(inode_id) => Err(bad(format!("inode {inode_id}"), "it is open but no file")),
-            None => Ok(self.state),
+            None => {
+                self.state.recount_quotas();
+                Ok(self.state)
+            }
         }
     }
 }

@@ -134,6 +134,14 @@ impl BlockList {
     }
 }
 
+impl FromIterator<u32> for BlockList {
+    fn from_iter<I: IntoIterator<Item = u32>>(slots: I) -> Self {
+        let mut list = Self::None;
+        slots.into_iter().for_each(|slot| list.push(slot));
+        list
+    }
+}
+
 impl Inode {
     /// Its entries, if it is a directory.
     pub fn children(&self) -> Option<&Children> {

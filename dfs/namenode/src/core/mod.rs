@@ -7,42 +7,44 @@
 //! |---|---|
 //! | `tree`, `create`, `attributes`, `read` | the namespace's operations |
 //! | `write`, `append`, `recovery`, `leases` | a file's life between create and close |
-//! | `reports`, `holdings`, `replication`, `placement`, `topology`, `safe_mode` | where replicas are, and where they should be |
-//! | `cluster`, `decommission` | what administrators see and want |
+//! | `reports`, `replication`, `placement`, `safe_mode` | where replicas are, and where they should be |
 //! | `parked` | callers that wait for a report instead of hearing "not yet" |
 //!
 //! Iteration is over ordered maps only and randomness comes from a seed, so the same commands give the same outcomes.
 
+pub mod acl;
+pub mod acl_calls;
 pub mod append;
 pub mod attributes;
 pub mod block_map;
 pub mod children;
-pub mod cluster;
 pub mod command;
+pub mod concat;
 pub mod construction;
 pub mod create;
 pub mod datanodes;
-pub mod decommission;
 pub mod edit;
 pub mod error;
-pub mod holdings;
-pub mod id_set;
+pub mod features;
 pub mod image;
+pub mod image_features;
 pub mod inode;
 pub mod leases;
+pub mod listing;
 pub mod locate;
 pub mod names;
 pub mod namespace;
-pub mod node_wishes;
 pub mod open_files;
 pub mod parked;
 pub mod permission;
 pub mod placement;
+pub mod quota;
 pub mod read;
 pub mod recovery;
 pub mod replicas;
 pub mod replication;
 pub mod reports;
+pub mod reserved;
 pub mod retry_cache;
 pub mod rng;
 pub mod safe_mode;
@@ -50,9 +52,11 @@ pub mod settings;
 pub mod slab;
 pub mod small;
 pub mod state;
-pub mod topology;
+pub mod storage_policy;
 pub mod tree;
+pub mod truncate;
 pub mod write;
+pub mod xattr;
 
 #[cfg(test)]
 mod model_tests;
@@ -67,10 +71,8 @@ use quarry_dfs_wire::block::BlockId;
 use command::{Action, Caller, Command, Now, Operation, Order, Outcome, Reply, RequestId, SessionId};
 use construction::Construction;
 use datanodes::DataNodes;
-use decommission::Leaving;
 use edit::{Edit, EditEntry, RetryAnswer, RetryEntry};
 use error::FsError;
-use holdings::Holdings;
 use leases::Leases;
 use parked::Parked;
 use recovery::Recoveries;
@@ -80,7 +82,6 @@ use rng::Rng;
 use safe_mode::SafeMode;
 use settings::CoreSettings;
 use state::State;
-use topology::HostTables;
 
 /// What a handler achieved.
 #[derive(Debug)]
@@ -113,12 +114,6 @@ pub struct Core {
     leases: Leases,
     replication: Replication,
     recoveries: Recoveries,
-    holdings: Holdings,
-    leaving: Leaving,
-    /// The operator's tables.
-    hosts: HostTables,
-    /// What DataNodes were told last to send for balancing, bytes per second.
-    balancer_bandwidth: Option<u64>,
     full_reports: FullReports,
     safe_mode: SafeMode,
     parked: Parked,
@@ -136,7 +131,6 @@ impl Core {
     pub fn new(settings: CoreSettings, state: State, now: Now) -> Self {
         let safe_mode = SafeMode::at_start(&state);
         let rng = Rng::new(settings.seed);
-        let hosts = settings.hosts.clone();
         let grace = if safe_mode.is_on() { settings.lost_grace_ms } else { 0 };
         let mut core = Self {
             settings,
@@ -146,10 +140,6 @@ impl Core {
             leases: Leases::default(),
             replication: Replication::default(),
             recoveries: Recoveries::default(),
-            holdings: Holdings::default(),
-            leaving: Leaving::default(),
-            hosts,
-            balancer_bandwidth: None,
             full_reports: FullReports::default(),
             safe_mode,
             parked: Parked::default(),
@@ -223,10 +213,16 @@ impl Core {
     }
 
     fn execute(&mut self, caller: &Caller, operation: &Operation) -> Result<Progress, FsError> {
+        if let Some(resolved) = self.resolve_reserved(caller, operation)? {
+            return self.execute_resolved(caller, &resolved);
+        }
+        self.execute_resolved(caller, operation)
+    }
+
+    fn execute_resolved(&mut self, caller: &Caller, operation: &Operation) -> Result<Progress, FsError> {
         match operation {
             Operation::AddBlock { at, excluded, favored } => self.add_block(caller, at, excluded, favored),
             Operation::Complete { at } => self.complete(at),
-            Operation::Admin(admin) => self.execute_admin(caller, admin).map(Progress::from),
             Operation::SetSafeMode { action } => self.set_safe_mode(caller, *action).map(Progress::from),
             read if read.is_read() => self.execute_read(caller, read).map(Progress::from),
             write => self.execute_write(caller, write).map(Progress::from),
@@ -272,6 +268,28 @@ impl Core {
                 accessed_ms,
             } => self.set_times(caller, path, *modified_ms, *accessed_ms),
             Operation::SetReplication { path, replication } => self.set_replication(caller, path, *replication),
+            Operation::Concat { target, sources } => self.concat(caller, target, sources),
+            Operation::Truncate {
+                path,
+                holder,
+                new_length,
+            } => self.truncate(caller, path, holder, *new_length),
+            Operation::SetQuota {
+                path,
+                names,
+                space,
+                kind,
+            } => self.set_quota(caller, path, *names, *space, *kind),
+            Operation::ChangeAcl { path, change } => self.change_acl(caller, path, change),
+            Operation::SetXAttr {
+                path,
+                xattr,
+                flags,
+                raw,
+            } => self.set_xattr(caller, path, xattr, *flags, *raw),
+            Operation::RemoveXAttr { path, xattr, raw } => self.remove_xattr(caller, path, xattr, *raw),
+            Operation::SetStoragePolicy { path, policy } => self.set_storage_policy(caller, path, policy),
+            Operation::UnsetStoragePolicy { path } => self.unset_storage_policy(caller, path),
             Operation::ReportBadBlocks { blocks } => self.report_bad_blocks(blocks),
             other => unreachable!("{other:?} is handled by execute"),
         }
@@ -282,7 +300,6 @@ impl Core {
         self.check_safe_mode();
         self.check_leases();
         self.check_recoveries();
-        self.check_leaving();
         self.check_replication();
         self.expire_parked();
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::acl_calls::Modes;
 use super::command::{CreateArguments, Operation, Reply};
 use super::namespace::{is_within, last_component, parent_path};
 use super::testscripts::{Script, complete, mkdirs};
@@ -94,26 +95,23 @@ impl Model {
     }
 
     fn rename(&mut self, from: &str, to: &str) -> Result<bool, ()> {
-        if self.blocked(from) {
+        if self.blocked(from) || self.blocked(to) {
             return Err(());
         }
-        let Some(is_dir) = self.is_dir(from).filter(|_| from != "/") else {
+        if from == "/" || self.is_dir(from).is_none() {
             return Ok(false);
-        };
-        let into = self.is_dir(to) == Some(true) && from != to;
+        }
+        let into = self.is_dir(to) == Some(true);
         let to = if into {
             format!("{}/{}", to.trim_end_matches('/'), last_component(from))
         } else {
             to.to_owned()
         };
         if from == to {
-            return Ok(!is_dir);
+            return Ok(true);
         }
         if is_within(&to, from) {
             return Ok(false);
-        }
-        if self.blocked(&to) {
-            return Err(());
         }
         if self.is_dir(&to).is_some() || !self.parent_exists(&to) {
             return Ok(false);
@@ -170,12 +168,15 @@ fn play(script: &mut Script, model: &mut Model, step: &Step) {
         Step::Create(path, overwrite) => {
             let arguments = CreateArguments {
                 path: path.clone(),
-                permission: 0o644,
+                permission: Modes::plain(0o644),
                 holder: "writer".to_owned(),
+                create: true,
                 overwrite,
                 create_parent: true,
                 replication: 1,
                 block_size: 1,
+                storage_policy: String::new(),
+                lazy_persist: false,
             };
             let created = script.call(Operation::Create(arguments)).is_ok();
             assert_eq!(created, model.create(&path, overwrite));

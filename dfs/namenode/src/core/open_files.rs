@@ -65,6 +65,12 @@ impl OpenFiles {
         self.by_inode.iter().map(|(id, open)| (*id, open))
     }
 
+    /// Those with a greater inode id, by inode.
+    pub fn iter_after(&self, after: u64) -> impl Iterator<Item = (u64, &OpenFile)> {
+        let range = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+        self.by_inode.range(range).map(|(id, open)| (*id, open))
+    }
+
     /// Number of open files.
     pub fn count(&self) -> usize {
         self.by_inode.len()

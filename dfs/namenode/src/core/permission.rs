@@ -1,6 +1,7 @@
 //! HDFS's permission model: owner, group, other; sticky bit; a superuser and a supergroup.
 
 use super::Core;
+use super::acl::{Kind, Scope};
 use super::command::Caller;
 use super::error::FsError;
 use super::inode::{Inode, Slot};
@@ -53,16 +54,24 @@ impl Core {
     pub(crate) fn is_superuser(&self, caller: &Caller) -> bool {
         !self.settings.permissions
             || caller.user == self.settings.superuser
-            || self.groups_of(&caller.user).contains(&self.settings.supergroup)
+            || self.is_member(caller, &self.settings.supergroup)
     }
 
-    fn groups_of(&self, user: &str) -> &[String] {
-        self.settings.user_groups.get(user).map_or(&[], Vec::as_slice)
+    /// Whether the caller is in `group`: by the configured table, which goes before what the operating system says.
+    pub(crate) fn is_member(&self, caller: &Caller, group: &str) -> bool {
+        let configured = self.settings.user_groups.get(&caller.user);
+        configured
+            .map_or(&*caller.groups, Vec::as_slice)
+            .iter()
+            .any(|other| other == group)
     }
 
-    /// Whether `user` is in `group`.
-    pub(crate) fn is_member(&self, user: &str, group: &str) -> bool {
-        self.groups_of(user).iter().any(|other| other == group)
+    /// Refuses callers that are not superusers, naming the operation.
+    pub(crate) fn check_superuser_for(&self, caller: &Caller, operation: &str) -> Result<(), FsError> {
+        self.check_superuser(caller).map_err(|refused| match refused {
+            FsError::AccessControl(text) => FsError::AccessControl(format!("{text} for operation {operation}")),
+            other => other,
+        })
     }
 
     /// Refuses callers that are not superusers.
@@ -78,12 +87,46 @@ impl Core {
 
     fn allows(&self, caller: &Caller, inode: &Inode, bits: u8) -> bool {
         let (owner, group) = self.state.namespace.owner_and_group(inode);
-        let shift = match () {
-            () if owner == caller.user => 6,
-            () if self.is_member(&caller.user, group) => 3,
-            () => 0,
+        let class = |shift: u16| (inode.permission >> shift) as u8 & 7;
+        if owner == caller.user {
+            return class(6) & bits == bits;
+        }
+        if let Some(granted) = self.by_acl(caller, inode, group, bits) {
+            return granted;
+        }
+        let granted = if self.is_member(caller, group) {
+            class(3)
+        } else {
+            class(0)
         };
-        (inode.permission >> shift) as u8 & bits == bits
+        granted & bits == bits
+    }
+
+    /// What named users and groups of an access control list say; the group's mode bits are their mask. `None`: nothing, not even about
+    /// the inode's own group.
+    fn by_acl(&self, caller: &Caller, inode: &Inode, own_group: &str, bits: u8) -> Option<bool> {
+        let entries = self.state.features.acl(inode.id)?;
+        let mut entries = entries
+            .iter()
+            .take_while(|entry| entry.scope == Scope::Access)
+            .peekable();
+        entries.peek()?;
+        let mask = (inode.permission >> 3) as u8 & 7;
+        let mut in_a_group = false;
+        for entry in entries {
+            let grants = entry.permission & mask & bits == bits;
+            match (entry.kind, entry.name.as_deref()) {
+                (Kind::User, Some(user)) if user == caller.user => return Some(grants),
+                (Kind::Group, name) if self.is_member(caller, name.unwrap_or(own_group)) => {
+                    if grants {
+                        return Some(true);
+                    }
+                    in_a_group = true;
+                }
+                _ => {}
+            }
+        }
+        Some(!in_a_group && inode.permission as u8 & bits == bits)
     }
 
     fn denied(&self, caller: &Caller, slot: Slot, bits: u8) -> FsError {
@@ -107,7 +150,19 @@ impl Core {
     }
 
     /// Requires that the caller may follow the path as far as it exists, and that what it passes through are directories.
+    ///
+    /// # Errors
+    /// HDFS has two exceptions for a file in the middle: calls that make new names say so, the others speak of access.
     pub(crate) fn check_traverse(&self, caller: &Caller, walk: &Walk<'_>) -> Result<(), FsError> {
+        self.check_traverse_to_create(caller, walk)
+            .map_err(|refused| match refused {
+                FsError::ParentNotDirectory(text) => FsError::AccessControl(text),
+                other => other,
+            })
+    }
+
+    /// As [`Self::check_traverse`], for calls that make new names.
+    pub(crate) fn check_traverse_to_create(&self, caller: &Caller, walk: &Walk<'_>) -> Result<(), FsError> {
         let passed = walk.found.len() - usize::from(walk.missing.is_empty());
         for slot in &walk.found[..passed] {
             if !self.state.namespace.get(*slot).is_directory() {
@@ -132,6 +187,11 @@ impl Core {
     pub(crate) fn check_unlink(&self, caller: &Caller, slot: Slot) -> Result<(), FsError> {
         let parent = self.state.namespace.get(slot).parent;
         self.check_inode(caller, parent, WRITE)?;
+        self.check_sticky(caller, parent, slot)
+    }
+
+    /// In a directory with the sticky bit only its owner and theirs may remove entries.
+    fn check_sticky(&self, caller: &Caller, parent: Slot, slot: Slot) -> Result<(), FsError> {
         let directory = self.state.namespace.get(parent);
         if directory.permission & STICKY == 0 || self.is_superuser(caller) {
             return Ok(());
@@ -161,20 +221,45 @@ impl Core {
         ))
     }
 
-    /// Requires `bits` on every directory with entries in a tree.
-    pub(crate) fn check_subdirectories(&self, caller: &Caller, slot: Slot, bits: u8) -> Result<(), FsError> {
+    /// Requires that the caller may remove everything below `slot`: all of every directory with entries, and no sticky bit in the way.
+    pub(crate) fn check_remove_below(&self, caller: &Caller, slot: Slot) -> Result<(), FsError> {
+        self.check_directories(caller, slot, |slot, inode| {
+            let Some(children) = inode.children().filter(|children| !children.is_empty()) else {
+                return Ok(());
+            };
+            self.check_inode(caller, slot, READ | WRITE | EXECUTE)?;
+            if inode.permission & STICKY == 0 {
+                return Ok(());
+            }
+            children
+                .iter()
+                .try_for_each(|child| self.check_sticky(caller, slot, child))
+        })
+    }
+
+    /// Requires that the caller may list every directory of a tree.
+    pub(crate) fn check_list_below(&self, caller: &Caller, slot: Slot) -> Result<(), FsError> {
+        self.check_directories(caller, slot, |slot, inode| match inode.is_directory() {
+            true => self.check_inode(caller, slot, READ | EXECUTE),
+            false => Ok(()),
+        })
+    }
+
+    fn check_directories(
+        &self,
+        caller: &Caller,
+        slot: Slot,
+        check: impl Fn(Slot, &Inode) -> Result<(), FsError>,
+    ) -> Result<(), FsError> {
         if self.is_superuser(caller) {
             return Ok(());
         }
-        let mut refused = None;
+        let mut result = Ok(());
         self.state.namespace.visit_tree(slot, |slot, inode| {
-            let matters = inode.children().is_some_and(|children| !children.is_empty());
-            if matters && !self.allows(caller, inode, bits) {
-                refused = Some(slot);
-            }
-            refused.is_none()
+            result = check(slot, inode);
+            result.is_ok()
         });
-        refused.map_or(Ok(()), |slot| Err(self.denied(caller, slot, bits)))
+        result
     }
 
     /// Requires that the caller owns the inode.

@@ -1,13 +1,12 @@
 //! Questions about the namespace. They change nothing.
 
 use super::Core;
-use super::command::{Caller, ContentSummary, FileStatus, LocatedBlocks, Operation, Reply};
+use super::command::{Caller, ContentSummary, FileStatus, FsStats, LocatedBlocks, Operation, Reply};
+use super::datanodes::NodeIx;
 use super::error::FsError;
-use super::inode::{Inode, Slot};
-use super::permission::{EXECUTE, READ};
-
-/// Entries with locations stop a page of a listing once they name this many replicas, as each costs some 200 bytes on the wire.
-const LISTING_LOCATION_LIMIT: usize = 1000;
+use super::inode::Slot;
+use super::permission::READ;
+use super::quota::Quota;
 
 impl Core {
     pub(crate) fn execute_read(&mut self, caller: &Caller, operation: &Operation) -> Result<Reply, FsError> {
@@ -16,6 +15,13 @@ impl Core {
         }
         match operation {
             Operation::GetContentSummary { path } => self.get_content_summary(caller, path),
+            Operation::GetQuotaUsage { path } => self.get_quota_usage(caller, path),
+            Operation::GetBatchedListing {
+                paths,
+                start_after,
+                need_locations,
+            } => self.get_batched_listing(caller, paths, start_after.as_ref(), *need_locations),
+            Operation::ListOpenFiles { after, path } => self.list_open_files(caller, *after, path),
             Operation::GetFsStats => Ok(Reply::Stats(self.fs_stats())),
             Operation::GetDataNodeReport { filter } => Ok(self.datanode_report(*filter)),
             Operation::GetAdditionalDataNode {
@@ -31,6 +37,14 @@ impl Core {
     /// Answers one of the short questions that make up most of a NameNode's calls: many threads may ask them at once. None if the
     /// operation is not one of these.
     pub fn look(&self, caller: &Caller, operation: &Operation) -> Option<Result<Reply, FsError>> {
+        match self.resolve_reserved(caller, operation) {
+            Ok(None) => self.look_at_plain(caller, operation),
+            Ok(Some(resolved)) => self.look_at_plain(caller, &resolved),
+            Err(refused) => Some(Err(refused)),
+        }
+    }
+
+    fn look_at_plain(&self, caller: &Caller, operation: &Operation) -> Option<Result<Reply, FsError>> {
         Some(match operation {
             Operation::GetFileInfo { path, need_locations } => self.get_file_info(caller, path, *need_locations),
             Operation::GetListing {
@@ -44,6 +58,17 @@ impl Core {
             Operation::IsFileClosed { path } => self.is_file_closed(caller, path),
             Operation::GetPreferredBlockSize { path } => self.preferred_block_size(caller, path),
             Operation::CheckAccess { path, mode } => self.check_access(caller, path, *mode),
+            Operation::GetAclStatus { path } => self.get_acl_status(caller, path),
+            Operation::GetXAttrs { path, wanted, raw } => self.get_xattrs(caller, path, wanted, *raw),
+            Operation::ListXAttrs { path, raw } => self.list_xattrs(caller, path, *raw),
+            Operation::GetStoragePolicy { path } => self.get_storage_policy(caller, path),
+            Operation::GetLinkTarget { path } => self
+                .existing(caller, path)
+                .and_then(|_| Err(FsError::Io(format!("Path {path} is not a symbolic link")))),
+            Operation::CheckRead { path, missing_ok } => self.check_read(caller, path, *missing_ok),
+            Operation::CheckSuperuser { operation } => {
+                self.check_superuser_for(caller, operation).map(|()| Reply::Void)
+            }
             _ => return None,
         })
     }
@@ -55,8 +80,30 @@ impl Core {
     }
 
     fn check_access(&self, caller: &Caller, path: &str, mode: u8) -> Result<Reply, FsError> {
-        let slot = self.existing(caller, path)?;
+        let missing = || FsError::FileNotFound(format!("Path not found: {path}"));
+        let slot = self.found(caller, path)?.ok_or_else(missing)?;
         self.check_inode(caller, slot, mode).map(|()| Reply::Void)
+    }
+
+    /// The inode at `path`, if there is one that the caller may reach.
+    pub(crate) fn found(&self, caller: &Caller, path: &str) -> Result<Option<Slot>, FsError> {
+        let walk = self.state.namespace.walk(path);
+        self.check_traverse(caller, &walk)?;
+        Ok(walk.target())
+    }
+
+    /// The inode at `path`, whose attributes are to change.
+    pub(crate) fn existing_for_change(&self, caller: &Caller, path: &str) -> Result<Slot, FsError> {
+        let missing = || FsError::FileNotFound(format!("Directory/File does not exist {path}"));
+        self.found(caller, path)?.ok_or_else(missing)
+    }
+
+    fn check_read(&self, caller: &Caller, path: &str, missing_ok: bool) -> Result<Reply, FsError> {
+        match self.found(caller, path)? {
+            Some(slot) => self.check_inode(caller, slot, READ).map(|()| Reply::Void),
+            None if missing_ok => Ok(Reply::Void),
+            None => Err(FsError::FileNotFound(format!("Path not found: {path}"))),
+        }
     }
 
     /// The inode at `path`, which the caller may reach.
@@ -77,26 +124,28 @@ impl Core {
     }
 
     fn get_file_info(&self, caller: &Caller, path: &str, need_locations: bool) -> Result<Reply, FsError> {
+        if let Some(status) = self.reserved_status(path) {
+            return Ok(Reply::Status(Some(Box::new(status))));
+        }
         let walk = self.state.namespace.walk(path);
-        match self.check_traverse(caller, &walk) {
-            // Apache HDFS answers "absent" below a file, too: Hadoop's shell asks for the status of parents it has not checked.
-            Err(FsError::ParentNotDirectory(_)) => return Ok(Reply::Status(None)),
-            checked => checked?,
+        // A superuser hears "absent" below a file, too: Hadoop's shell asks for the status of parents it has not checked.
+        if !self.is_superuser(caller) {
+            self.check_traverse(caller, &walk)?;
         }
         let Some(slot) = walk.target() else {
             return Ok(Reply::Status(None));
         };
         let inode = self.state.namespace.get(slot);
-        let mut status = self.status(inode, String::new());
+        let mut status = self.status(slot, String::new());
         if need_locations {
-            self.check_inode(caller, slot, READ)?;
             status.locations = self.all_located_blocks(caller, inode);
         }
         Ok(Reply::Status(Some(Box::new(status))))
     }
 
     /// A file or directory as shown to clients, without locations.
-    pub(crate) fn status(&self, inode: &Inode, name: String) -> FileStatus {
+    pub(crate) fn status(&self, slot: Slot, name: String) -> FileStatus {
+        let inode = self.state.namespace.get(slot);
         let (owner, group) = self.state.namespace.owner_and_group(inode);
         let file = inode.file();
         FileStatus {
@@ -112,72 +161,16 @@ impl Core {
             replication: file.map_or(0, |file| file.replication),
             block_size: file.map_or(0, |file| file.block_size.get()),
             children: inode.children().map_or(0, |children| children.len() as u32),
+            has_acl: self.state.features.acl(inode.id).is_some(),
+            storage_policy: self.state.policy_of(slot),
             locations: None,
         }
-    }
-
-    fn get_listing(
-        &self,
-        caller: &Caller,
-        path: &str,
-        start_after: &str,
-        need_locations: bool,
-    ) -> Result<Reply, FsError> {
-        let walk = self.state.namespace.walk(path);
-        self.check_traverse(caller, &walk)?;
-        let Some(slot) = walk.target() else {
-            return Ok(Reply::Listing(None));
-        };
-        let inode = self.state.namespace.get(slot);
-        if !inode.is_directory() {
-            let entry = self.entry(caller, inode, String::new(), need_locations);
-            return Ok(Reply::Listing(Some((vec![entry], 0))));
-        }
-        self.check_inode(caller, slot, READ | EXECUTE)?;
-        Ok(Reply::Listing(Some(self.page(
-            caller,
-            slot,
-            start_after,
-            need_locations,
-        ))))
-    }
-
-    fn page(
-        &self,
-        caller: &Caller,
-        directory: Slot,
-        start_after: &str,
-        need_locations: bool,
-    ) -> (Vec<FileStatus>, u32) {
-        let mut entries = Vec::new();
-        let mut locations = 0;
-        let mut rest = self.state.namespace.children_after(directory, start_after);
-        while entries.len() < self.settings.list_limit && locations < LISTING_LOCATION_LIMIT {
-            let Some(slot) = rest.next() else { break };
-            let inode = self.state.namespace.get(slot);
-            let entry = self.entry(caller, inode, inode.name.to_string(), need_locations);
-            locations += entry
-                .locations
-                .iter()
-                .flat_map(|found| &found.blocks)
-                .map(|block| block.locations.len())
-                .sum::<usize>();
-            entries.push(entry);
-        }
-        (entries, rest.count() as u32)
-    }
-
-    fn entry(&self, caller: &Caller, inode: &Inode, name: String, need_locations: bool) -> FileStatus {
-        let mut status = self.status(inode, name);
-        if need_locations {
-            status.locations = self.all_located_blocks(caller, inode);
-        }
-        status
     }
 
     fn get_block_locations(&self, caller: &Caller, path: &str, offset: u64, length: u64) -> Result<Reply, FsError> {
         let slot = self.existing_file(caller, path)?;
         self.check_inode(caller, slot, READ)?;
+        self.check_readable_by_superuser(caller, slot)?;
         let inode = self.state.namespace.get(slot);
         let Some(file) = inode.file() else {
             return Ok(Reply::Blocks(Box::default()));
@@ -198,20 +191,48 @@ impl Core {
 
     fn get_content_summary(&self, caller: &Caller, path: &str) -> Result<Reply, FsError> {
         let slot = self.existing(caller, path)?;
-        self.check_subdirectories(caller, slot, READ | EXECUTE)?;
-        let mut summary = ContentSummary::default();
-        self.state.namespace.visit_tree(slot, |_, inode| {
+        self.check_list_below(caller, slot)?;
+        Ok(Reply::Summary(Box::new(self.summary(slot))))
+    }
+
+    fn get_quota_usage(&self, caller: &Caller, path: &str) -> Result<Reply, FsError> {
+        let missing = || FsError::FileNotFound(format!("File/Directory does not exist: {path}"));
+        let slot = self.found(caller, path)?.ok_or_else(missing)?;
+        self.check_list_below(caller, slot)?;
+        Ok(Reply::Summary(Box::new(self.summary(slot))))
+    }
+
+    fn summary(&self, slot: Slot) -> ContentSummary {
+        let mut summary = ContentSummary {
+            quota: self.shown_quota(slot),
+            is_file: !self.state.namespace.get(slot).is_directory(),
+            ..ContentSummary::default()
+        };
+        self.state.namespace.visit_tree(slot, |slot, inode| {
             if let Some(file) = inode.file() {
-                let length = self.file_length(file);
+                let used = self.state.usage_of_file(slot);
                 summary.files += 1;
-                summary.length += length;
-                summary.space_consumed += length * u64::from(file.replication);
+                summary.length += self.file_length(file);
+                summary.space_consumed += used.space.unsigned_abs();
+                for (sum, more) in summary.types_consumed.iter_mut().zip(used.types) {
+                    *sum += more.unsigned_abs();
+                }
             } else {
                 summary.directories += 1;
             }
             true
         });
-        Ok(Reply::Summary(summary))
+        summary
+    }
+
+    /// A directory's quotas as clients see them: the root directory has one of names that nobody reaches, as in HDFS.
+    fn shown_quota(&self, slot: Slot) -> Quota {
+        let id = self.state.namespace.get(slot).id;
+        let mut quota = self.state.features.quotas.get(&id).copied().unwrap_or_default();
+        if slot == self.state.namespace.root() {
+            quota.names = quota.names.or(Some(i64::MAX));
+        }
+        quota
     }
 
     fn is_file_closed(&self, caller: &Caller, path: &str) -> Result<Reply, FsError> {
@@ -219,5 +240,38 @@ impl Core {
         Ok(Reply::Bool(
             self.state.open.get(self.state.namespace.get(slot).id).is_none(),
         ))
+    }
+
+    fn fs_stats(&self) -> FsStats {
+        let live = self
+            .datanodes
+            .iter()
+            .map(|(ix, _)| ix)
+            .filter(|ix| self.datanodes.is_live(*ix));
+        let mut stats = live.fold(FsStats::default(), |mut stats, ix: NodeIx| {
+            let node = self.datanodes.status(ix, self.now.tick_ms);
+            stats.capacity += node.capacity;
+            stats.used += node.used;
+            stats.remaining += node.remaining;
+            stats
+        });
+        self.replication.fill_stats(&mut stats);
+        stats
+    }
+
+    fn datanode_report(&self, filter: super::command::DataNodeFilter) -> Reply {
+        use super::command::DataNodeFilter::{All, Dead, Live};
+        let all = self
+            .datanodes
+            .iter()
+            .map(|(ix, _)| self.datanodes.status(ix, self.now.tick_ms));
+        Reply::DataNodes(
+            all.filter(|node| match filter {
+                All => true,
+                Live => node.live,
+                Dead => !node.live,
+            })
+            .collect(),
+        )
     }
 }

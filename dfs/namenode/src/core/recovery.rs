@@ -24,8 +24,6 @@ use super::permission::WRITE;
 use super::replicas::StorageIx;
 use super::write::block_edit;
 
-/// After a start, every DataNode that comes back has said by then what it holds.
-const REPORTS_IN_MS: u64 = 30_000;
 /// Time before a recovery that failed is tried again.
 const RETRY_MS: u64 = 1000;
 
@@ -49,8 +47,11 @@ impl Core {
     pub(crate) fn recover_lease(&mut self, caller: &Caller, path: &str) -> Result<Reply, FsError> {
         self.check_writable(|| format!("Cannot recover the lease of {path}"))?;
         let slot = self.existing_file(caller, path)?;
-        self.check_inode(caller, slot, WRITE)?;
         let inode_id = self.state.namespace.get(slot).id;
+        if self.state.open.get(inode_id).is_none() {
+            return Ok(Reply::Bool(true));
+        }
+        self.check_inode(caller, slot, WRITE)?;
         // The writer itself may ask too: it has lost its pipeline and wants the file closed at what is there.
         Ok(Reply::Bool(self.release(inode_id) == Release::Closed))
     }
@@ -162,7 +163,6 @@ impl Core {
     ///
     /// # Errors
     /// When the block has not its minimum of replicas.
-    #[allow(dead_code, reason = "truncate calls it")]
     pub(crate) fn begin_truncate(
         &mut self,
         caller: &Caller,
@@ -215,7 +215,7 @@ impl Core {
 
     /// Whether every DataNode that will come back has had the time to say what it holds.
     fn reports_are_in(&self) -> bool {
-        !self.safe_mode.is_on() && self.now.tick_ms >= self.started_tick_ms + REPORTS_IN_MS
+        !self.safe_mode.is_on() && self.now.tick_ms >= self.started_tick_ms + self.settings.silent_dead_ms
     }
 
     fn start_attempt(

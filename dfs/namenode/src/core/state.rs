@@ -6,10 +6,11 @@ use thiserror::Error;
 
 use super::block_map::{BlockInfo, BlockMap, BlockState, FIRST_BLOCK_ID, FIRST_GENERATION_STAMP};
 use super::edit::{self, Edit, EditRecord};
+use super::features::Features;
 use super::inode::{Body, FileBody, Inode, ROOT_INODE_ID, Slot};
 use super::namespace::{Namespace, last_component, parent_path};
-use super::node_wishes::NodeWishes;
 use super::open_files::{OpenFile, OpenFiles, RECOVERY_HOLDER};
+use super::quota::Usage;
 use super::replicas::Replicas;
 use super::retry_cache::RetryCache;
 use super::small::U48;
@@ -23,10 +24,10 @@ pub struct State {
     pub blocks: BlockMap,
     /// Files being written, by inode id.
     pub open: OpenFiles,
+    /// What few inodes have.
+    pub features: Features,
     /// Answers to repeat.
     pub retries: RetryCache,
-    /// What administrators said of DataNodes.
-    pub nodes: NodeWishes,
     /// The next inode's id.
     pub next_inode_id: u64,
     /// The next block's id.
@@ -66,7 +67,7 @@ pub enum ApplyError {
     },
 }
 
-pub(crate) fn mismatch(edit: &'static str, subject: impl ToString, problem: &'static str) -> ApplyError {
+pub(super) fn mismatch(edit: &'static str, subject: impl ToString, problem: &'static str) -> ApplyError {
     ApplyError::Mismatch {
         edit,
         subject: subject.to_string(),
@@ -81,8 +82,8 @@ impl State {
             namespace: Namespace::new(superuser, supergroup, 0o755),
             blocks: BlockMap::default(),
             open: OpenFiles::default(),
+            features: Features::default(),
             retries: RetryCache::default(),
-            nodes: NodeWishes::default(),
             next_inode_id: ROOT_INODE_ID + 1,
             next_block_id: FIRST_BLOCK_ID,
             next_generation_stamp: FIRST_GENERATION_STAMP,
@@ -124,12 +125,16 @@ impl State {
         match edit {
             Edit::MakeDirectory(e) => self.make_directory(e, time_ms),
             Edit::CreateFile(e) => self.create_file(e, time_ms),
-            Edit::AllocateBlock(e) => self.allocate_block(e),
-            Edit::CommitBlock(e) => self.change_last_block("commit", e, BlockState::Committed),
-            Edit::UpdateBlock(e) => self.change_last_block("update", e, BlockState::UnderConstruction),
-            Edit::AbandonBlock(e) => self.abandon_block(e, removed),
+            Edit::AllocateBlock(e) => self.charging_open(e.inode_id, |state| state.allocate_block(e)),
+            Edit::CommitBlock(e) => self.charging_open(e.inode_id, |state| {
+                state.change_last_block("commit", e, BlockState::Committed)
+            }),
+            Edit::UpdateBlock(e) => self.charging_open(e.inode_id, |state| {
+                state.change_last_block("update", e, BlockState::UnderConstruction)
+            }),
+            Edit::AbandonBlock(e) => self.charging_open(e.inode_id, |state| state.abandon_block(e, removed)),
             Edit::CloseFile(e) => self.close_file(e, time_ms),
-            Edit::ReopenFile(e) => self.reopen_file(e),
+            Edit::ReopenFile(e) => self.charging_path(&e.path, |state| state.reopen_file(e)),
             Edit::Delete(e) => self.delete(e, time_ms, removed),
             Edit::Rename(e) => self.rename(e, time_ms),
             Edit::SetPermission(e) => self.change(&e.path, "set permission", |inode| {
@@ -140,18 +145,20 @@ impl State {
                 inode.modified_ms = e.modified_ms.map_or(inode.modified_ms, U48::from);
                 inode.accessed_ms = e.accessed_ms.map_or(inode.accessed_ms, U48::from);
             }),
-            Edit::SetReplication(e) => self.set_replication(e),
+            Edit::SetReplication(e) => self.charging_path(&e.path, |state| state.set_replication(e)),
             Edit::UseGenerationStamp(e) => {
                 self.use_generation_stamp(e.generation_stamp);
                 Ok(())
             }
-            Edit::BeginRecovery(e) => self.begin_recovery(e),
-            Edit::BeginTruncate(e) => self.begin_truncate(e),
-            Edit::SetNodeAdmin(e) => self.nodes.set_admin(&e.uuid, e.state, e.expires_unix_ms),
-            Edit::SetNodeRack(e) => {
-                self.nodes.set_rack(&e.uuid, &e.rack);
-                Ok(())
-            }
+            Edit::BeginRecovery(e) => self.charging_open(e.inode_id, |state| state.begin_recovery(e)),
+            Edit::BeginTruncate(e) => self.charging_open(e.inode_id, |state| state.begin_truncate(e)),
+            Edit::SetAcl(e) => self.set_acl(e),
+            Edit::SetXAttr(e) => self.set_xattr(e),
+            Edit::RemoveXAttr(e) => self.remove_xattr(e),
+            Edit::SetStoragePolicy(e) => self.set_policy(e),
+            Edit::SetQuota(e) => self.set_quota(e),
+            Edit::Concat(e) => self.concat(e, time_ms),
+            Edit::DropBlocks(e) => self.drop_blocks(e, time_ms, removed),
         }
     }
 
@@ -192,6 +199,7 @@ impl State {
 
     fn link(&mut self, inode: Inode) -> Slot {
         self.next_inode_id = self.next_inode_id.max(inode.id + 1);
+        self.charge(inode.parent, Usage::NAME);
         self.namespace.link(inode)
     }
 
@@ -233,7 +241,25 @@ impl State {
         Ok(open.slot)
     }
 
-    fn file_mut(&mut self, slot: Slot) -> &mut FileBody {
+    /// Makes a change to an open file's blocks and counts what it uses then.
+    fn charging_open<T>(&mut self, inode_id: u64, change: impl FnOnce(&mut Self) -> T) -> T {
+        match self.open.get(inode_id).map(|open| open.slot) {
+            Some(slot) => self.charging(slot, change),
+            None => change(self),
+        }
+    }
+
+    fn charging_path<T>(&mut self, path: &str, change: impl FnOnce(&mut Self) -> T) -> T {
+        if self.features.quotas.is_empty() {
+            return change(self);
+        }
+        match self.namespace.find(path) {
+            Some(slot) => self.charging(slot, change),
+            None => change(self),
+        }
+    }
+
+    pub(super) fn file_mut(&mut self, slot: Slot) -> &mut FileBody {
         self.namespace.get_mut(slot).file_mut().expect("only files are open")
     }
 
@@ -355,8 +381,11 @@ impl State {
             .filter(|slot| *slot != self.namespace.root());
         let slot = slot.ok_or_else(|| mismatch("delete", &e.path, "it does not exist"))?;
         let parent = self.namespace.get(slot).parent;
-        let (blocks, open) = (&mut self.blocks, &mut self.open);
+        let used = self.usage_if_counted(slot);
+        self.charge(parent, -used);
+        let (blocks, open, features) = (&mut self.blocks, &mut self.open, &mut self.features);
         self.namespace.remove_tree(slot, |inode| {
+            features.forget(inode.id);
             if let Some(file) = inode.file() {
                 removed.extend(file.blocks.as_slice().iter().map(|block| blocks.remove(*block)));
                 open.remove(inode.id);
@@ -374,7 +403,12 @@ impl State {
         let slot = slot.ok_or_else(|| mismatch("rename", &e.source, "it does not exist"))?;
         let parent = self.free_place(&e.destination, "rename")?;
         let old_parent = self.namespace.get(slot).parent;
+        let used = self.usage_if_counted(slot);
+        self.charge(old_parent, -used);
         self.namespace.relink(slot, parent, last_component(&e.destination));
+        // The policies on the new path may put other bytes on other types.
+        let used = self.usage_if_counted(slot);
+        self.charge(parent, used);
         self.namespace.get_mut(old_parent).modified_ms = time_ms.into();
         self.namespace.get_mut(parent).modified_ms = time_ms.into();
         Ok(())

@@ -1,15 +1,25 @@
 //! mkdirs, delete and the two renames.
 
 use super::Core;
+use super::acl_calls::Modes;
 use super::command::{Caller, Reply};
 use super::edit::{self, Edit, RetryAnswer};
 use super::error::FsError;
 use super::inode::Slot;
 use super::namespace::{Walk, is_within, last_component, parent_path};
-use super::permission::{EXECUTE, READ, WRITE};
+use super::permission::WRITE;
+use super::quota::Usage;
+use super::reserved::{RESERVED_NAME, SNAPSHOT_NAME, reserved_name};
 
 /// Owner may write and enter: added to directories made on the way, so that the caller can go on below them.
 const IMPLICIT_OWNER_BITS: u16 = 0o300;
+
+fn with_implicit_bits(mode: Modes) -> Modes {
+    Modes {
+        masked: mode.masked | IMPLICIT_OWNER_BITS,
+        unmasked: mode.unmasked | IMPLICIT_OWNER_BITS,
+    }
+}
 
 impl Core {
     /// Makes a directory and, if asked, its missing parents.
@@ -17,12 +27,12 @@ impl Core {
         &mut self,
         caller: &Caller,
         path: &str,
-        permission: u16,
+        permission: Modes,
         create_parent: bool,
     ) -> Result<Reply, FsError> {
         self.check_writable(|| format!("Cannot create directory {path}"))?;
         let walk = self.state.namespace.walk(path);
-        self.check_traverse(caller, &walk)?;
+        self.check_traverse_to_create(caller, &walk)?;
         if let Some(slot) = walk.target() {
             if self.state.namespace.get(slot).is_directory() {
                 return Ok(Reply::Bool(true));
@@ -34,11 +44,16 @@ impl Core {
             return Err(parent_missing(path));
         }
         self.check_new_names(&walk)?;
+        let names = Usage {
+            names: walk.missing.len() as i64,
+            ..Usage::default()
+        };
+        self.check_quota(walk.last(), names, None)?;
         self.make_missing(caller, &walk, |last| {
             if last {
                 permission
             } else {
-                permission | IMPLICIT_OWNER_BITS
+                with_implicit_bits(permission)
             }
         });
         Ok(Reply::Bool(true))
@@ -48,11 +63,11 @@ impl Core {
     pub(crate) fn make_parents(&mut self, caller: &Caller, path: &str) {
         let Some(parent) = parent_path(path) else { return };
         let walk = self.state.namespace.walk(parent);
-        let inherited = self.state.namespace.get(walk.last()).permission | IMPLICIT_OWNER_BITS;
+        let inherited = with_implicit_bits(Modes::plain(self.state.namespace.get(walk.last()).permission));
         self.make_missing(caller, &walk, |_| inherited);
     }
 
-    fn make_missing(&mut self, caller: &Caller, walk: &Walk<'_>, permission: impl Fn(bool) -> u16) {
+    fn make_missing(&mut self, caller: &Caller, walk: &Walk<'_>, permission: impl Fn(bool) -> Modes) {
         let from = walk.last();
         let group = self
             .state
@@ -66,18 +81,28 @@ impl Core {
                 path.push('/');
             }
             path.push_str(name);
+            let parent = self.state.namespace.walk(&path).last();
+            let (mode, acl) = self.inherited(parent, permission(n + 1 == walk.missing.len()), true);
             self.edit(Edit::MakeDirectory(edit::MakeDirectory {
                 path: path.clone(),
                 inode_id: self.state.next_inode_id,
                 owner: caller.user.clone(),
                 group: group.clone(),
-                permission: u32::from(permission(n + 1 == walk.missing.len())),
+                permission: u32::from(mode),
             }));
+            self.give_inherited(&path, mode, acl);
         }
     }
 
     /// Refuses names that are too long and directories that are full.
     pub(crate) fn check_new_names(&self, walk: &Walk<'_>) -> Result<(), FsError> {
+        if walk.missing.contains(&SNAPSHOT_NAME) {
+            let text = format!("\"{SNAPSHOT_NAME}\" is a reserved name.");
+            return Err(FsError::IllegalArgument(text));
+        }
+        if walk.last() == self.state.namespace.root() && walk.missing.first() == Some(&RESERVED_NAME) {
+            return Err(reserved_name());
+        }
         let limit = self.settings.max_component_length;
         if let Some(name) = walk.missing.iter().find(|name| name.len() > limit) {
             let parent = self.state.namespace.path_of(walk.last());
@@ -130,7 +155,7 @@ impl Core {
             return Ok(Reply::Bool(false));
         }
         self.check_unlink(caller, slot)?;
-        self.check_subdirectories(caller, slot, READ | WRITE | EXECUTE)?;
+        self.check_remove_below(caller, slot)?;
         self.edit(Edit::Delete(edit::Delete { path: path.to_owned() }));
         self.remember(caller, RetryAnswer::True, 0);
         Ok(Reply::Bool(true))
@@ -139,38 +164,48 @@ impl Core {
     /// The old rename: answers false where [`Self::rename2`] fails, and moves into an existing directory.
     pub(crate) fn rename(&mut self, caller: &Caller, source: &str, destination: &str) -> Result<Reply, FsError> {
         self.check_writable(|| format!("Cannot rename {source}"))?;
-        let walk = self.state.namespace.walk(source);
-        self.check_traverse(caller, &walk)?;
-        let Some(slot) = walk.target().filter(|slot| *slot != self.state.namespace.root()) else {
+        let from = self.state.namespace.walk(source);
+        self.check_traverse(caller, &from)?;
+        self.check_traverse_to_create(caller, &self.state.namespace.walk(destination))?;
+        let destination = self.destination_of_rename(source, destination);
+        let to = self.state.namespace.walk(&destination);
+        self.check_traverse_to_create(caller, &to)?;
+        self.check_rename_access(caller, &from, &to)?;
+        let Some(slot) = from.target().filter(|slot| *slot != self.state.namespace.root()) else {
             return Ok(Reply::Bool(false));
         };
-        let into = self
-            .state
-            .namespace
-            .find(destination)
-            .filter(|slot| self.state.namespace.get(*slot).is_directory());
-        let destination = match into {
-            Some(_) if source != destination => {
+        if source == destination {
+            return Ok(Reply::Bool(true));
+        }
+        if is_within(&destination, source) || to.missing.len() != 1 {
+            return Ok(Reply::Bool(false));
+        }
+        self.check_new_names(&to)?;
+        self.check_rename_quota(slot, to.last(), None)?;
+        self.do_rename(caller, source, &destination, RetryAnswer::True);
+        Ok(Reply::Bool(true))
+    }
+
+    /// An existing directory gets the source as an entry.
+    fn destination_of_rename(&self, source: &str, destination: &str) -> String {
+        let existing = self.state.namespace.find(destination);
+        let into = existing.filter(|slot| self.state.namespace.get(*slot).is_directory());
+        match into {
+            Some(_) if source != "/" => {
                 format!("{}/{}", destination.trim_end_matches('/'), last_component(source))
             }
             _ => destination.to_owned(),
-        };
-        if source == destination {
-            return Ok(Reply::Bool(self.state.namespace.get(slot).file().is_some()));
         }
-        if is_within(&destination, source) {
-            return Ok(Reply::Bool(false));
+    }
+
+    /// The caller may take the source out of its directory and put something in the destination's.
+    fn check_rename_access(&self, caller: &Caller, from: &Walk<'_>, to: &Walk<'_>) -> Result<(), FsError> {
+        match from.target() {
+            Some(slot) => self.check_unlink(caller, slot)?,
+            None if from.missing.len() == 1 => self.check_inode(caller, from.last(), WRITE)?,
+            None => {}
         }
-        let target = self.state.namespace.walk(&destination);
-        self.check_traverse(caller, &target)?;
-        if target.missing.len() != 1 {
-            return Ok(Reply::Bool(false));
-        }
-        self.check_unlink(caller, slot)?;
-        self.check_ancestor_write(caller, &target)?;
-        self.check_new_names(&target)?;
-        self.do_rename(caller, source, &destination, RetryAnswer::True);
-        Ok(Reply::Bool(true))
+        self.check_ancestor_write(caller, to)
     }
 
     fn do_rename(&mut self, caller: &Caller, source: &str, destination: &str, answer: RetryAnswer) {
@@ -193,26 +228,27 @@ impl Core {
         self.check_writable(|| format!("Cannot rename {source}"))?;
         let from = self.state.namespace.walk(source);
         self.check_traverse(caller, &from)?;
+        let to = self.state.namespace.walk(destination);
+        self.check_traverse_to_create(caller, &to)?;
+        self.check_rename_access(caller, &from, &to)?;
         let slot = from
             .target()
             .ok_or_else(|| FsError::FileNotFound(format!("rename source {source} is not found.")))?;
-        let to = self.state.namespace.walk(destination);
         self.check_rename_places(slot, source, destination, &to)?;
-        self.check_traverse(caller, &to)?;
         let replaced = to.target();
-        self.check_unlink(caller, slot)?;
         match replaced {
-            Some(replaced) => {
-                self.check_replaceable(slot, source, replaced, destination, overwrite)?;
-                self.check_unlink(caller, replaced)?;
-                self.edit(Edit::Delete(edit::Delete {
-                    path: destination.to_owned(),
-                }));
-            }
-            None => {
-                self.check_ancestor_write(caller, &to)?;
-                self.check_new_names(&to)?;
-            }
+            Some(replaced) => self.check_replaceable(slot, source, replaced, destination, overwrite)?,
+            None => self.check_new_names(&to)?,
+        }
+        let new_parent = match replaced {
+            Some(replaced) => self.state.namespace.get(replaced).parent,
+            None => to.last(),
+        };
+        self.check_rename_quota(slot, new_parent, replaced)?;
+        if replaced.is_some() {
+            self.edit(Edit::Delete(edit::Delete {
+                path: destination.to_owned(),
+            }));
         }
         self.do_rename(caller, source, destination, RetryAnswer::Void);
         Ok(Reply::Void)
@@ -236,9 +272,9 @@ impl Core {
             )));
         }
         if to.missing.len() > 1 {
-            let parent = parent_path(destination).unwrap_or("/");
+            // HDFS names the destination here, not its parent.
             return Err(FsError::FileNotFound(format!(
-                "rename destination parent {parent} not found."
+                "rename destination parent {destination} not found."
             )));
         }
         if !to.missing.is_empty() && !self.state.namespace.get(to.last()).is_directory() {
@@ -260,11 +296,8 @@ impl Core {
     ) -> Result<(), FsError> {
         let (moved, old) = (self.state.namespace.get(slot), self.state.namespace.get(replaced));
         if moved.is_directory() != old.is_directory() {
-            let kind = |directory| if directory { "directory" } else { "file" };
             return Err(FsError::Io(format!(
-                "Source {source} is a {} and destination {destination} is a {}: both must be of the same kind",
-                kind(moved.is_directory()),
-                kind(old.is_directory())
+                "Source {source} and destination {destination} must both be directories"
             )));
         }
         if !overwrite {

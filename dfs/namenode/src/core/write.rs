@@ -15,42 +15,32 @@ impl Core {
     /// The open file that a writer means, if it still holds the lease. The inode's id finds it even after a rename.
     pub(crate) fn writers_file(&self, at: &WriterBlock) -> Result<(u64, Slot), FsError> {
         let by_id = self.state.open.get(at.inode_id).map(|open| open.slot);
-        let slot = by_id.or_else(|| self.state.namespace.find(&at.path).filter(|_| at.inode_id == 0));
-        let lost = |problem: String| {
-            FsError::LeaseExpired(format!(
-                "{problem}: {} (inode {}) Holder {} does not have any open files.",
-                at.path, at.inode_id, at.holder
-            ))
-        };
-        let Some(slot) = slot else {
-            let exists = self
-                .state
-                .namespace
-                .find(&at.path)
-                .map(|slot| self.state.namespace.get(slot).id);
-            let closed = exists.is_some_and(|id| id == at.inode_id);
-            return Err(lost(
-                if closed {
-                    "File is not open for writing"
-                } else {
-                    "File does not exist"
-                }
-                .to_owned(),
-            ));
-        };
+        let by_path = || self.state.namespace.find(&at.path);
+        let same = |slot: &Slot| at.inode_id == 0 || self.state.namespace.get(*slot).id == at.inode_id;
+        let slot = by_id.or_else(|| by_path().filter(same));
+        let slot = slot.ok_or_else(|| FsError::FileNotFound(self.lost("File does not exist", at, at.inode_id)))?;
         let inode_id = self.state.namespace.get(slot).id;
-        let open = self
-            .state
-            .open
-            .get(inode_id)
-            .ok_or_else(|| lost("File is not open for writing".to_owned()))?;
+        let lost = |problem: &str| FsError::LeaseExpired(self.lost(problem, at, inode_id));
+        if self.state.namespace.get(slot).is_directory() {
+            return Err(lost("INode is not a regular file"));
+        }
+        let open = self.state.open.get(inode_id);
+        let open = open.ok_or_else(|| lost("File is not open for writing"))?;
         if open.holder != at.holder {
-            return Err(lost(format!(
-                "Client (={}) is not the lease owner (={})",
-                at.holder, open.holder
-            )));
+            // The bracket that HDFS forgets is missing here, too: clients match the text.
+            let problem = format!("Client (={}) is not the lease owner (={}", at.holder, open.holder);
+            return Err(lost(&problem));
         }
         Ok((inode_id, slot))
+    }
+
+    /// Why a writer's file is not its any more, and what it still has.
+    fn lost(&self, problem: &str, at: &WriterBlock, inode_id: u64) -> String {
+        let (path, holder) = (&at.path, &at.holder);
+        match self.state.open.of_holder(holder).count() {
+            0 => format!("{problem}: {path} (inode {inode_id}) Holder {holder} does not have any open files."),
+            n => format!("{problem}: {path} (inode {inode_id}) [Lease.  Holder: {holder}, pending creates: {n}]"),
+        }
     }
 
     /// The file part of an open file's inode.
@@ -93,6 +83,8 @@ impl Core {
             return Ok(Progress::Park { inode_id, otherwise });
         }
         self.check_block_count(file, at)?;
+        let full = self.file(file).block_size.get() as i64;
+        self.check_quota(file, self.usage_of_bytes(file, full), None)?;
         let targets = self.new_block_targets(caller, file, at, &excluded, favored)?;
         let block = BlockEdit {
             inode_id,
@@ -262,7 +254,6 @@ impl Core {
             existing,
             excluded,
             favored,
-            must_spread: false,
         };
         let targets = choose_targets(&self.datanodes, &mut self.rng, &request);
         for target in &targets {

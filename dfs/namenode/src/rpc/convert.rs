@@ -2,7 +2,7 @@
 
 use quarry_dfs_wire::block::{Block, ExtendedBlock};
 use quarry_dfs_wire::proto::hadoop::common::TokenProto;
-use quarry_dfs_wire::proto::hadoop::hdfs::hdfs_file_status_proto::FileType;
+use quarry_dfs_wire::proto::hadoop::hdfs::hdfs_file_status_proto::{FileType, Flags};
 use quarry_dfs_wire::proto::hadoop::hdfs::{
     DatanodeIdProto, DatanodeInfoProto, ExtendedBlockProto, FsPermissionProto, HdfsFileStatusProto, LocatedBlockProto,
     LocatedBlocksProto, StorageTypeProto,
@@ -105,12 +105,9 @@ pub(super) fn file_status(pool: &str, status: FileStatus) -> HdfsFileStatusProto
         blocksize: Some(status.block_size),
         locations: status.locations.map(|blocks| located_blocks(pool, blocks)),
         file_id: Some(status.id),
-        children_num: Some(if status.is_directory {
-            status.children as i32
-        } else {
-            -1
-        }),
-        storage_policy: Some(0),
+        children_num: Some(status.children as i32),
+        storage_policy: Some(status.storage_policy.into()),
+        flags: Some(if status.has_acl { Flags::HasAcl as u32 } else { 0 }),
         ..HdfsFileStatusProto::default()
     }
 }

@@ -4,6 +4,7 @@ use quarry_dfs_wire::proto::hadoop::hdfs as proto;
 
 use super::{Answer, Call, convert, path, unexpected};
 use crate::core::command::{ContentSummary, Operation, Reply};
+use crate::core::storage_policy::STORAGE_TYPES;
 
 /// "No quota" on the wire: -1 as an unsigned number.
 const NO_QUOTA: u64 = u64::MAX;
@@ -90,26 +91,55 @@ pub(super) async fn get_block_locations(
     }
 }
 
-async fn summary(call: &Call<'_>, text: &str) -> Answer<ContentSummary> {
-    match call.run(Operation::GetContentSummary { path: path(text)? }).await? {
-        Reply::Summary(summary) => Ok(summary),
+async fn summary(call: &Call<'_>, operation: Operation) -> Answer<ContentSummary> {
+    match call.run(operation).await? {
+        Reply::Summary(summary) => Ok(*summary),
         other => Err(unexpected(&other)),
     }
+}
+
+/// A quota on the wire.
+fn limit(quota: Option<i64>) -> u64 {
+    quota.map_or(NO_QUOTA, i64::unsigned_abs)
+}
+
+/// Types that have a quota or bytes; a client takes the others for "none" and 0.
+fn type_quotas(summary: &ContentSummary) -> Option<proto::StorageTypeQuotaInfosProto> {
+    let infos = STORAGE_TYPES.into_iter().filter(|kind| kind.has_quota()).map(|kind| {
+        let (quota, consumed) = (summary.quota.types[kind.index()], summary.types_consumed[kind.index()]);
+        proto::StorageTypeQuotaInfoProto {
+            r#type: Some(kind as i32),
+            quota: limit(quota),
+            consumed,
+        }
+    });
+    let type_quota_info: Vec<_> = infos.collect();
+    let any = type_quota_info
+        .iter()
+        .any(|info| info.quota != NO_QUOTA || info.consumed != 0);
+    any.then_some(proto::StorageTypeQuotaInfosProto { type_quota_info })
 }
 
 pub(super) async fn get_content_summary(
     call: &Call<'_>,
     request: proto::GetContentSummaryRequestProto,
 ) -> Answer<proto::GetContentSummaryResponseProto> {
-    let summary = summary(call, &request.path).await?;
+    let path = path(&request.path)?;
+    let summary = summary(call, Operation::GetContentSummary { path }).await?;
     let summary = proto::ContentSummaryProto {
         length: summary.length,
         file_count: summary.files,
         directory_count: summary.directories,
-        quota: NO_QUOTA,
+        quota: limit(summary.quota.names),
         space_consumed: summary.space_consumed,
-        space_quota: NO_QUOTA,
-        ..proto::ContentSummaryProto::default()
+        space_quota: limit(summary.quota.space),
+        type_quota_infos: type_quotas(&summary),
+        snapshot_length: Some(0),
+        snapshot_file_count: Some(0),
+        snapshot_directory_count: Some(0),
+        snapshot_space_consumed: Some(0),
+        // HDFS's word for a file that is not erasure coded; empty for a directory.
+        erasure_coding_policy: Some(if summary.is_file { "Replicated" } else { "" }.to_owned()),
     };
     Ok(proto::GetContentSummaryResponseProto { summary })
 }
@@ -118,13 +148,14 @@ pub(super) async fn get_quota_usage(
     call: &Call<'_>,
     request: proto::GetQuotaUsageRequestProto,
 ) -> Answer<proto::GetQuotaUsageResponseProto> {
-    let summary = summary(call, &request.path).await?;
+    let path = path(&request.path)?;
+    let summary = summary(call, Operation::GetQuotaUsage { path }).await?;
     let usage = proto::QuotaUsageProto {
         file_and_directory_count: summary.files + summary.directories,
-        quota: NO_QUOTA,
+        quota: limit(summary.quota.names),
         space_consumed: summary.space_consumed,
-        space_quota: NO_QUOTA,
-        type_quota_infos: None,
+        space_quota: limit(summary.quota.space),
+        type_quota_infos: type_quotas(&summary),
     };
     Ok(proto::GetQuotaUsageResponseProto { usage })
 }

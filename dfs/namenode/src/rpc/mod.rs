@@ -1,10 +1,14 @@
 //! HDFS's ClientProtocol: decode, hand to the core, encode. A method that is not in the table below does not exist here yet, and its
 //! caller hears so by HDFS's exception for that.
 
+mod absent;
+mod attributes;
 mod cluster;
 mod convert;
 mod exception;
+mod listing;
 mod looking;
+mod paths;
 mod tree;
 mod writing;
 
@@ -13,7 +17,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message;
-use quarry_dfs_wire::path::DfsPath;
 use quarry_dfs_wire::rpc::{CLIENT_PROTOCOL, NAMENODE_PROTOCOL, decode};
 use quarry_dfs_wire::rpc::{CallContext, RpcException, RpcService};
 
@@ -22,6 +25,7 @@ use crate::core::command::{Caller, Operation, Reply};
 use crate::core::retry_cache::CallKey;
 use crate::driver::CoreHandle;
 use crate::log::directory::Identity;
+use paths::path;
 
 /// Result of a method.
 type Answer<T> = Result<T, RpcException>;
@@ -52,6 +56,7 @@ impl Call<'_> {
         let identified = context.client_id != [0; 16] && context.call_id >= 0;
         Caller {
             user: context.user.clone(),
+            groups: [].into(),
             address: context.peer.ip().to_canonical(),
             call: identified.then_some(CallKey {
                 client_id: context.client_id,
@@ -89,11 +94,6 @@ fn unexpected(reply: &Reply) -> RpcException {
     RpcException::io("internal error: the answer does not fit the call")
 }
 
-/// The normal form of a path, or HDFS's refusal of it.
-fn path(text: &str) -> Answer<String> {
-    Ok(DfsPath::parse(text)?.as_str().to_owned())
-}
-
 fn encode(response: &impl Message) -> Bytes {
     response.encode_to_vec().into()
 }
@@ -105,7 +105,8 @@ macro_rules! methods {
                 let request = decode($call.context, $request)?;
                 Ok(encode(&$method(&$call, request).await?))
             })+
-            unknown => Err(RpcException::no_such_method(unknown, &$call.context.protocol)),
+            unknown => Err(absent::refusal(unknown)
+                .unwrap_or_else(|| RpcException::no_such_method(unknown, &$call.context.protocol))),
         }
     };
 }
@@ -164,8 +165,33 @@ impl RpcService for ClientService {
             "setSafeMode" => cluster::set_safe_mode,
             "msync" => cluster::msync,
             "getHAServiceState" => cluster::get_ha_service_state,
-            "listEncryptionZones" => cluster::list_encryption_zones,
-            "getDataEncryptionKey" => cluster::get_data_encryption_key,
+            "getBatchedListing" => listing::get_batched_listing,
+            "listOpenFiles" => listing::list_open_files,
+            "modifyAclEntries" => attributes::modify_acl_entries,
+            "removeAclEntries" => attributes::remove_acl_entries,
+            "removeDefaultAcl" => attributes::remove_default_acl,
+            "removeAcl" => attributes::remove_acl,
+            "setAcl" => attributes::set_acl,
+            "getAclStatus" => attributes::get_acl_status,
+            "setXAttr" => attributes::set_xattr,
+            "getXAttrs" => attributes::get_xattrs,
+            "listXAttrs" => attributes::list_xattrs,
+            "removeXAttr" => attributes::remove_xattr,
+            "setQuota" => attributes::set_quota,
+            "getStoragePolicies" => attributes::get_storage_policies,
+            "getStoragePolicy" => attributes::get_storage_policy,
+            "setStoragePolicy" => attributes::set_storage_policy,
+            "unsetStoragePolicy" => attributes::unset_storage_policy,
+            "getLinkTarget" => absent::get_link_target,
+            "getEnclosingRoot" => absent::get_enclosing_root,
+            "getErasureCodingPolicies" => absent::get_erasure_coding_policies,
+            "getErasureCodingPolicy" => absent::get_erasure_coding_policy,
+            "getErasureCodingCodecs" => absent::get_erasure_coding_codecs,
+            "listEncryptionZones" => absent::list_encryption_zones,
+            "getEZForPath" => absent::get_ez_for_path,
+            "getDataEncryptionKey" => absent::get_data_encryption_key,
+            "getDelegationToken" => absent::get_delegation_token,
+            "getSnapshottableDirListing" => absent::get_snapshottable_dir_listing,
         )
     }
 }

@@ -1,9 +1,10 @@
 //! Methods that change names and attributes.
 
 use quarry_dfs_wire::proto::hadoop::hdfs as proto;
-use quarry_dfs_wire::rpc::RpcException;
 
+use super::paths::new_path;
 use super::{Answer, Call, path};
+use crate::core::acl_calls::Modes;
 use crate::core::command::Operation;
 
 /// "Leave as it is" for a time: -1 as an unsigned number.
@@ -14,6 +15,14 @@ pub(super) fn mode(permission: &proto::FsPermissionProto) -> u16 {
     (permission.perm & 0o1777) as u16
 }
 
+/// Mode bits of a new file or directory, after and before the client's umask.
+pub(super) fn modes(masked: &proto::FsPermissionProto, unmasked: Option<&proto::FsPermissionProto>) -> Modes {
+    Modes {
+        masked: mode(masked),
+        unmasked: mode(unmasked.unwrap_or(masked)),
+    }
+}
+
 /// A number of replicas; what does not fit is refused by the core as too large.
 pub(super) fn replicas(number: u32) -> u16 {
     u16::try_from(number).unwrap_or(u16::MAX)
@@ -21,8 +30,8 @@ pub(super) fn replicas(number: u32) -> u16 {
 
 pub(super) async fn mkdirs(call: &Call<'_>, request: proto::MkdirsRequestProto) -> Answer<proto::MkdirsResponseProto> {
     let operation = Operation::MakeDirectories {
-        path: path(&request.src)?,
-        permission: mode(&request.masked),
+        path: new_path("mkdirs", &request.src)?,
+        permission: modes(&request.masked, request.unmasked.as_ref()),
         create_parent: request.create_parent,
     };
     Ok(proto::MkdirsResponseProto {
@@ -43,7 +52,7 @@ pub(super) async fn delete(call: &Call<'_>, request: proto::DeleteRequestProto) 
 pub(super) async fn rename(call: &Call<'_>, request: proto::RenameRequestProto) -> Answer<proto::RenameResponseProto> {
     let operation = Operation::Rename {
         source: path(&request.src)?,
-        destination: path(&request.dst)?,
+        destination: new_path("rename", &request.dst)?,
     };
     Ok(proto::RenameResponseProto {
         result: call.run_bool(operation).await?,
@@ -54,7 +63,7 @@ pub(super) async fn rename2(
     call: &Call<'_>,
     request: proto::Rename2RequestProto,
 ) -> Answer<proto::Rename2ResponseProto> {
-    let (source, destination) = (path(&request.src)?, path(&request.dst)?);
+    let (source, destination) = (path(&request.src)?, new_path("rename", &request.dst)?);
     call.run(Operation::Rename2 {
         source,
         destination,
@@ -118,6 +127,12 @@ pub(super) async fn set_replication(
     })
 }
 
-pub(super) async fn concat(_: &Call<'_>, _: proto::ConcatRequestProto) -> Answer<proto::ConcatResponseProto> {
-    Err(RpcException::unsupported("concat is not supported"))
+pub(super) async fn concat(call: &Call<'_>, request: proto::ConcatRequestProto) -> Answer<proto::ConcatResponseProto> {
+    let sources: Answer<Vec<String>> = request.srcs.iter().map(|source| path(source)).collect();
+    let operation = Operation::Concat {
+        target: path(&request.trg)?,
+        sources: sources?,
+    };
+    call.run(operation).await?;
+    Ok(proto::ConcatResponseProto {})
 }

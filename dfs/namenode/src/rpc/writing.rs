@@ -3,7 +3,8 @@
 use quarry_dfs_wire::proto::hadoop::hdfs::{self as proto, CreateFlagProto, DatanodeInfoProto, ExtendedBlockProto};
 use quarry_dfs_wire::rpc::RpcException;
 
-use super::tree::{mode, replicas};
+use super::paths::new_path;
+use super::tree::{modes, replicas};
 use super::{Answer, Call, convert, path, unexpected};
 use crate::core::command::{CreateArguments, Operation, Reply, WriterBlock};
 
@@ -49,23 +50,20 @@ async fn run_block(call: &Call<'_>, operation: Operation) -> Answer<proto::Locat
 
 pub(super) async fn create(call: &Call<'_>, request: proto::CreateRequestProto) -> Answer<proto::CreateResponseProto> {
     let has = |flag: CreateFlagProto| request.create_flag & flag as u32 != 0;
-    let (creates, overwrites) = (has(CreateFlagProto::Create), has(CreateFlagProto::Overwrite));
-    if !creates && !overwrites {
-        return Err(RpcException::illegal_argument(
-            "create without the flag CREATE or OVERWRITE",
-        ));
-    }
     if request.ec_policy_name.as_deref().is_some_and(|name| !name.is_empty()) {
         return Err(RpcException::unsupported("erasure coding is not supported"));
     }
     let arguments = CreateArguments {
-        path: path(&request.src)?,
-        permission: mode(&request.masked),
+        path: new_path("create", &request.src)?,
+        permission: modes(&request.masked, request.unmasked.as_ref()),
         holder: holder(request.client_name.clone())?,
-        overwrite: overwrites,
+        create: has(CreateFlagProto::Create),
+        overwrite: has(CreateFlagProto::Overwrite),
         create_parent: request.create_parent,
         replication: replicas(request.replication),
         block_size: request.block_size,
+        storage_policy: request.storage_policy.clone().unwrap_or_default(),
+        lazy_persist: has(CreateFlagProto::LazyPersist),
     };
     match call.run(Operation::Create(arguments)).await? {
         Reply::Status(Some(status)) => Ok(proto::CreateResponseProto {
@@ -142,8 +140,18 @@ pub(super) async fn fsync(call: &Call<'_>, request: proto::FsyncRequestProto) ->
     Ok(proto::FsyncResponseProto {})
 }
 
-pub(super) async fn truncate(_: &Call<'_>, _: proto::TruncateRequestProto) -> Answer<proto::TruncateResponseProto> {
-    Err(RpcException::unsupported("truncate is not supported"))
+pub(super) async fn truncate(
+    call: &Call<'_>,
+    request: proto::TruncateRequestProto,
+) -> Answer<proto::TruncateResponseProto> {
+    let operation = Operation::Truncate {
+        path: path(&request.src)?,
+        holder: holder(request.client_name)?,
+        new_length: request.new_length as i64,
+    };
+    Ok(proto::TruncateResponseProto {
+        result: call.run_bool(operation).await?,
+    })
 }
 
 pub(super) async fn renew_lease(

@@ -11,24 +11,26 @@ async fn unknown_methods_and_bad_paths_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let namenode = start(dir.path()).await;
     let client = Client::of(&namenode);
-    let unknown: Result<proto::MsyncResponseProto, _> =
-        client.call("createSnapshot", &proto::MsyncRequestProto {}).await;
+    let unknown: Result<proto::MsyncResponseProto, _> = client.call("noSuchMethod", &proto::MsyncRequestProto {}).await;
     assert_eq!(exception_class(unknown), "RpcNoSuchMethodException");
-    let request = proto::GetFileInfoRequestProto {
+    let absent: Result<proto::MsyncResponseProto, _> =
+        client.call("createSnapshot", &proto::MsyncRequestProto {}).await;
+    assert_eq!(exception_class(absent), "UnsupportedOperationException");
+    assert!(
+        client.status("/a/../b").await.is_none(),
+        "what no file is called is not found"
+    );
+    let request = proto::MkdirsRequestProto {
         src: "/a/../b".to_owned(),
+        ..Default::default()
+    };
+    let bad: Result<proto::MkdirsResponseProto, _> = client.call("mkdirs", &request).await;
+    assert_eq!(exception_class(bad), "InvalidPathException");
+    let request = proto::GetFileInfoRequestProto {
+        src: "relative".to_owned(),
     };
     let bad: Result<proto::GetFileInfoResponseProto, _> = client.call("getFileInfo", &request).await;
-    assert_eq!(exception_class(bad), "InvalidPathException");
-    let concat: Result<proto::ConcatResponseProto, _> = client
-        .call(
-            "concat",
-            &proto::ConcatRequestProto {
-                trg: "/t".to_owned(),
-                srcs: vec![],
-            },
-        )
-        .await;
-    assert_eq!(exception_class(concat), "UnsupportedOperationException");
+    assert_eq!(exception_class(bad), "AssertionError");
     assert!(client.status("/").await.is_some(), "the connection goes on");
     namenode.shutdown().await;
 }

@@ -16,6 +16,8 @@ pub mod class {
     // The Java runtime's.
     pub const FILE_NOT_FOUND: &str = "java.io.FileNotFoundException";
     pub const IO: &str = "java.io.IOException";
+    pub const JAVA_ILLEGAL_ARGUMENT: &str = "java.lang.IllegalArgumentException";
+    pub const ASSERTION: &str = "java.lang.AssertionError";
     pub const UNSUPPORTED_OPERATION: &str = "java.lang.UnsupportedOperationException";
     // Files and directories.
     pub const FILE_ALREADY_EXISTS: &str = "org.apache.hadoop.fs.FileAlreadyExistsException";
@@ -27,6 +29,10 @@ pub mod class {
     pub const NS_QUOTA_EXCEEDED: &str = "org.apache.hadoop.hdfs.protocol.NSQuotaExceededException";
     pub const DS_QUOTA_EXCEEDED: &str = "org.apache.hadoop.hdfs.protocol.DSQuotaExceededException";
     pub const QUOTA_BY_STORAGE_TYPE_EXCEEDED: &str = "org.apache.hadoop.hdfs.protocol.QuotaByStorageTypeExceededException";
+    pub const XATTR_NOT_FOUND: &str = "org.apache.hadoop.hdfs.protocol.XAttrNotFoundException";
+    pub const SNAPSHOT: &str = "org.apache.hadoop.hdfs.protocol.SnapshotException";
+    pub const UNSUPPORTED_ACTION: &str = "org.apache.hadoop.hdfs.server.namenode.UnsupportedActionException";
+    pub const SERVICE_FAILED: &str = "org.apache.hadoop.ha.ServiceFailedException";
     pub const ACL: &str = "org.apache.hadoop.hdfs.protocol.AclException";
     // Writing.
     pub const ALREADY_BEING_CREATED: &str = "org.apache.hadoop.hdfs.protocol.AlreadyBeingCreatedException";

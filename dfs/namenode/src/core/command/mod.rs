@@ -1,13 +1,12 @@
 //! What goes into the core and what comes out: commands, replies, actions. Plain values, no protobuf, no channels.
 
-mod admin;
 mod datanode;
 mod operation;
 mod reply;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-pub use self::admin::*;
 pub use self::datanode::*;
 pub use self::operation::*;
 pub use self::reply::*;
@@ -38,6 +37,8 @@ pub struct SessionId(pub u64);
 pub struct Caller {
     /// The effective user.
     pub user: String,
+    /// The user's groups by the operating system; the configured table goes before them.
+    pub groups: Arc<[String]>,
     /// Where the call came from: locations are sorted by closeness to it.
     pub address: IpAddr,
     /// The call's identity, for the retry cache.

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use quarry_dfs_wire::block::Block;
 
-use super::{AdminReply, DataNodeStatus};
+use super::StorageReport;
+use crate::core::acl::AclEntry;
 use crate::core::datanodes::DataNodeDescriptor;
+use crate::core::error::FsError;
+use crate::core::quota::Quota;
+use crate::core::xattr::XAttr;
 
 /// A file or directory as shown to clients.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +38,10 @@ pub struct FileStatus {
     pub block_size: u64,
     /// Entries of a directory.
     pub children: u32,
+    /// Whether it has more of an access control list than mode bits.
+    pub has_acl: bool,
+    /// Id of the storage policy that it has or inherits; 0 for none.
+    pub storage_policy: u8,
     /// The blocks, if asked for and it is a file.
     pub locations: Option<LocatedBlocks>,
 }
@@ -88,6 +96,56 @@ pub struct ContentSummary {
     pub directories: u64,
     /// Bytes times replication.
     pub space_consumed: u64,
+    /// Bytes by storage type, in the order of [`crate::core::storage_policy::STORAGE_TYPES`].
+    pub types_consumed: [u64; 6],
+    /// Quotas of the directory that was asked for.
+    pub quota: Quota,
+    /// Whether a file was asked for.
+    pub is_file: bool,
+}
+
+/// An access control list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AclStatus {
+    /// Owner's name.
+    pub owner: String,
+    /// Group's name.
+    pub group: String,
+    /// Mode bits.
+    pub permission: u16,
+    /// The entries that mode bits do not express.
+    pub entries: Vec<AclEntry>,
+}
+
+/// What a listing of several paths says of one of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartialListing {
+    /// Which of the paths.
+    pub index: usize,
+    /// Its entries, or why there are none.
+    pub entries: Result<Vec<FileStatus>, FsError>,
+}
+
+/// A page of a listing of several paths.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchedListing {
+    /// In the order of the paths.
+    pub listings: Vec<PartialListing>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<(usize, String)>,
+}
+
+/// A file that is being written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenFileEntry {
+    /// Inode id.
+    pub id: u64,
+    /// Its path.
+    pub path: String,
+    /// The client that holds its lease.
+    pub holder: String,
+    /// Where that client is.
+    pub client_machine: String,
 }
 
 /// Totals of the cluster.
@@ -105,16 +163,27 @@ pub struct FsStats {
     pub corrupt: u64,
     /// Blocks without any good replica.
     pub missing: u64,
-    /// Those of them of which one replica was wanted.
-    pub missing_one: u64,
-    /// Blocks with one good replica left.
-    pub highest_priority: u64,
-    /// Blocks on too few racks.
-    pub badly_distributed: u64,
-    /// Blocks that are being copied.
-    pub pending_copies: u64,
-    /// Replicas that are to be deleted and not ordered yet.
-    pub pending_deletion: u64,
+}
+
+/// One DataNode as shown to an administrator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataNodeStatus {
+    /// Who it is.
+    pub node: Arc<DataNodeDescriptor>,
+    /// In contact.
+    pub live: bool,
+    /// Bytes on its volumes.
+    pub capacity: u64,
+    /// Bytes used by blocks.
+    pub used: u64,
+    /// Bytes left.
+    pub remaining: u64,
+    /// Milliseconds since its last sign of life.
+    pub silent_ms: u64,
+    /// Transfers under way at its last heartbeat.
+    pub active_transfers: u32,
+    /// Its volumes.
+    pub storages: Vec<StorageReport>,
 }
 
 /// The answer to an operation.
@@ -137,11 +206,17 @@ pub enum Reply {
     /// A file opened for append and its last block, if that is to be written on.
     Appended(Box<FileStatus>, Option<Box<LocatedBlock>>),
     /// A tree's totals.
-    Summary(ContentSummary),
+    Summary(Box<ContentSummary>),
     /// The cluster's totals.
     Stats(FsStats),
+    /// Extended attributes.
+    XAttrs(Vec<XAttr>),
+    /// An access control list.
+    Acl(Box<AclStatus>),
+    /// Listings of several paths.
+    Batched(Box<BatchedListing>),
+    /// Files being written, and whether there are more.
+    OpenFiles(Vec<OpenFileEntry>, bool),
     /// DataNodes.
     DataNodes(Vec<DataNodeStatus>),
-    /// An administrator's.
-    Admin(AdminReply),
 }

@@ -58,6 +58,15 @@ fn the_old_rename_moves_into_directories_and_answers_no() {
     assert_eq!(rename(&mut s, "/b", "/c"), Ok(Reply::Bool(false)));
     assert_eq!(rename(&mut s, "/b", "/b"), Ok(Reply::Bool(true)));
     assert_eq!(rename(&mut s, "/d", "/d"), Ok(Reply::Bool(false)));
+    assert_eq!(
+        rename(&mut s, "/d/e", "/d"),
+        Ok(Reply::Bool(true)),
+        "where it is already"
+    );
+    assert!(matches!(
+        rename(&mut s, "/d", "/b/x"),
+        Err(FsError::ParentNotDirectory(_))
+    ));
 }
 
 #[test]
@@ -220,9 +229,10 @@ fn summaries_count_trees() {
         files: 2,
         directories: 2,
         space_consumed: 27,
+        ..ContentSummary::default()
     };
     assert_eq!(
         s.call(Operation::GetContentSummary { path: "/d".to_owned() }),
-        Ok(Reply::Summary(expected))
+        Ok(Reply::Summary(Box::new(expected)))
     );
 }

@@ -155,7 +155,8 @@ fn a_writer_that_lost_its_file_is_told() {
         excluded: vec![],
         favored: vec![],
     });
-    assert!(matches!(result, Err(FsError::LeaseExpired(_))), "{result:?}");
+    let text = format!("File does not exist: /f (inode {id}) Holder writer does not have any open files.");
+    assert_eq!(result, Err(FsError::FileNotFound(text)));
 }
 
 #[test]
