@@ -1,20 +1,22 @@
 //! Orders of the NameNode: copy, delete, recover. Each runs on its own task, so that the link stays responsive.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quarry_dfs_wire::block::Block;
 use quarry_dfs_wire::proto::dfs_v1::{
-    BlockRef, DeleteReplicas, FromDataNode, RecoverBlock, ReplicaChange, ReplicateBlock, Target, from_data_node,
+    CheckVolumes, DeleteReplicas, FromDataNode, RecoverBlock, ReplicateBlock, Target, VolumesChecked, from_data_node,
 };
 use quarry_dfs_wire::proto::hadoop::hdfs::op_write_block_proto::BlockConstructionStage;
 use quarry_dfs_wire::proto::hadoop::hdfs::{DatanodeIdProto, DatanodeInfoProto};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::error::Error;
+use crate::jobs;
+use crate::jobs::throttle::Throttle;
 use crate::namenode_link::IntoMessage;
 use crate::node::Node;
 use crate::recovery;
-use crate::replica::{ReplicaError, ReplicaState};
+use crate::replica::ReplicaState;
 use crate::transfer::copy::{self, Copy};
 
 /// Carries out commands of one session.
@@ -22,23 +24,36 @@ use crate::transfer::copy::{self, Copy};
 pub(crate) struct Commands {
     node: Arc<Node>,
     outgoing: mpsc::Sender<FromDataNode>,
-    copies: Arc<Semaphore>,
+    /// Streams for repairs, and for balance, which must not keep repairs waiting.
+    repairs: Arc<Semaphore>,
+    balancing: Arc<Semaphore>,
 }
 
 impl Commands {
     /// Results go to `outgoing`.
     pub(crate) fn new(node: Arc<Node>, outgoing: mpsc::Sender<FromDataNode>) -> Self {
-        let copies = Arc::new(Semaphore::new(node.config.max_replication_streams));
-        Self { node, outgoing, copies }
+        let repairs = Arc::new(Semaphore::new(node.config.max_replication_streams));
+        let balancing = Arc::new(Semaphore::new(node.config.max_balancing_streams));
+        Self {
+            node,
+            outgoing,
+            repairs,
+            balancing,
+        }
     }
 
     /// Copies a replica to other DataNodes, as soon as a stream is free.
     ///
     /// The NameNode learns of success from the targets' reports and of failure from their absence.
     pub(crate) fn replicate(&self, command: ReplicateBlock) {
-        let (node, copies) = (Arc::clone(&self.node), Arc::clone(&self.copies));
+        let streams = if command.balancing {
+            &self.balancing
+        } else {
+            &self.repairs
+        };
+        let (node, streams) = (Arc::clone(&self.node), Arc::clone(streams));
         self.spawn(async move {
-            let Ok(_permit) = copies.acquire_owned().await else {
+            let Ok(_permit) = streams.acquire_owned().await else {
                 return;
             };
             if let Err(error) = replicate(&node, command).await {
@@ -47,13 +62,33 @@ impl Commands {
         });
     }
 
-    /// Deletes replicas; each deletion is reported.
-    pub(crate) fn delete(&self, command: DeleteReplicas) {
-        let node = Arc::clone(&self.node);
+    /// Deletes replicas, soon; each deletion is reported.
+    pub(crate) fn delete(&self, command: &DeleteReplicas) {
+        let blocks = command.blocks.iter().filter_map(|block| {
+            let block = Block::try_from(block);
+            block
+                .inspect_err(|error| tracing::warn!(%error, "DeleteReplicas names an impossible block"))
+                .ok()
+        });
+        self.node.deletions.push(blocks);
+    }
+
+    /// Checks all volumes and says when that is done.
+    pub(crate) fn check_volumes(&self, command: CheckVolumes) {
+        let (node, outgoing) = (Arc::clone(&self.node), self.outgoing.clone());
         self.spawn(async move {
-            for block in &command.blocks {
-                delete(&node, block).await;
-            }
+            let budget = Duration::from_millis(command.budget_ms.into());
+            let blocks_verified = jobs::check::check_volumes(&node, budget).await;
+            // The NameNode has taken in what was found before it hears that this was all.
+            node.reports
+                .confirmed(node.reports.last(), node.config.report_timeout)
+                .await;
+            let answer = VolumesChecked {
+                sequence: command.sequence,
+                blocks_verified,
+            };
+            let message = from_data_node::Message::VolumesChecked(answer).into_message();
+            let _ = outgoing.send(message).await;
         });
     }
 
@@ -94,6 +129,13 @@ async fn replicate(node: &Arc<Node>, command: ReplicateBlock) -> Result<(), Stri
         ));
     }
     (block.generation_stamp, block.length) = (own.generation_stamp, own.on_disk);
+    let mut throttles = Vec::new();
+    if command.bytes_per_second > 0 {
+        throttles.push(Arc::new(Throttle::new(command.bytes_per_second)));
+    }
+    if command.balancing {
+        throttles.push(Arc::clone(&node.balancing));
+    }
     let copy = Copy {
         block: node.extended(block).map_err(|error| error.to_string())?,
         targets: command.targets.iter().map(info).collect(),
@@ -101,6 +143,7 @@ async fn replicate(node: &Arc<Node>, command: ReplicateBlock) -> Result<(), Stri
         storage_ids: command.targets.iter().map(|target| target.storage_id.clone()).collect(),
         client_name: String::new(),
         stage: BlockConstructionStage::PipelineSetupCreate,
+        throttles,
     };
     copy::send(node, copy)
         .await
@@ -118,48 +161,5 @@ fn info(target: &Target) -> DatanodeInfoProto {
             ..DatanodeIdProto::default()
         },
         ..DatanodeInfoProto::default()
-    }
-}
-
-async fn delete(node: &Arc<Node>, block: &BlockRef) {
-    let Ok(block) = Block::try_from(block) else {
-        return tracing::warn!("DeleteReplicas names an impossible block");
-    };
-    if let Err(error) = node
-        .dataset
-        .stop_writer(block.id, node.config.stop_writer_timeout)
-        .await
-    {
-        return tracing::warn!(%block, %error, "replica was not deleted");
-    }
-    let stamp = block.generation_stamp;
-    let worker = Arc::clone(node);
-    let deleted = Node::blocking(move || worker.dataset.delete(block.id, stamp)).await;
-    match deleted {
-        Ok(Some(gone)) => {
-            node.reports.push(
-                &gone.storage_id,
-                ReplicaChange::Deleted,
-                ReplicaState::Finalized,
-                gone.block,
-            );
-        }
-        Ok(None) => report_absent(node, block),
-        Err(Error::Replica(error @ ReplicaError::GenerationStamp { .. })) => {
-            tracing::info!(%block, %error, "replica is newer than the one to delete; kept");
-        }
-        Err(error) => tracing::warn!(%block, %error, "replica was not deleted"),
-    }
-}
-
-/// The NameNode believes in a replica that is not here: say so, or it would ask again for ever.
-fn report_absent(node: &Node, block: Block) {
-    for volume in node.dataset.volumes() {
-        node.reports.push(
-            volume.storage_id(),
-            ReplicaChange::Deleted,
-            ReplicaState::Finalized,
-            block,
-        );
     }
 }

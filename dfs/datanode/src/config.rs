@@ -60,6 +60,24 @@ pub struct DataNodeConfig {
     pub max_replication_streams: usize,
     /// Data bytes per packet sent to readers.
     pub read_packet_size: ByteSize,
+    /// Every replica is read and compared with its checksums once in this time; 0 s: never.
+    #[serde(with = "humantime_serde")]
+    pub block_scan_period: Duration,
+    /// Bytes per second that this reads on each volume; 0: as fast as the disk.
+    pub block_scan_bytes_per_second: ByteSize,
+    /// Between two comparisons of what the disks hold with what is known of them; files that something has written to are
+    /// verified at once. 0 s: never.
+    #[serde(with = "humantime_serde")]
+    pub directory_scan_interval: Duration,
+    /// Replicas move between the volumes of this DataNode while their use differs by more than this many percent; 0: never.
+    pub volume_balance_threshold_percent: u8,
+    /// Bytes per second of such moves.
+    pub volume_balance_bytes_per_second: ByteSize,
+    /// Bytes per second of all copies together that the NameNode orders to even out the DataNodes, until an administrator sets
+    /// another figure.
+    pub balance_bandwidth: ByteSize,
+    /// Such copies at a time.
+    pub max_balancing_streams: usize,
 }
 
 impl Default for DataNodeConfig {
@@ -84,6 +102,13 @@ impl Default for DataNodeConfig {
             stop_writer_timeout: Duration::from_secs(15),
             max_replication_streams: 4,
             read_packet_size: ByteSize::mib(1),
+            block_scan_period: Duration::from_secs(504 * 3600),
+            block_scan_bytes_per_second: ByteSize::mib(1),
+            directory_scan_interval: Duration::from_secs(6 * 3600),
+            volume_balance_threshold_percent: 10,
+            volume_balance_bytes_per_second: ByteSize::mib(10),
+            balance_bandwidth: ByteSize::mib(100),
+            max_balancing_streams: 8,
         }
     }
 }
@@ -135,6 +160,14 @@ impl DataNodeConfig {
         require(
             self.max_replication_streams > 0,
             "`max_replication_streams` must be at least 1",
+        );
+        require(
+            self.max_balancing_streams > 0,
+            "`max_balancing_streams` must be at least 1",
+        );
+        require(
+            self.volume_balance_threshold_percent < 100,
+            "`volume_balance_threshold_percent` must be below 100",
         );
         let packet = self.read_packet_size.as_u64();
         require(

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::config::DataNodeConfig;
 use crate::error::{Error, Result};
 use crate::ipc::Ipc;
+use crate::jobs::{self, JobStatus};
 use crate::namenode_link;
 use crate::node::Node;
 use crate::replica::{ReplicaError, ReplicaState};
@@ -84,6 +85,7 @@ impl DataNode {
         node.ipc_port.store(ipc_addr.port(), Ordering::Relaxed);
         node.tasks.spawn(server::run(Arc::clone(&node), listener));
         node.tasks.spawn(namenode_link::run(Arc::clone(&node)));
+        jobs::start(&node);
         tracing::info!(%xfer_addr, %ipc_addr, uuid = %node.uuid, "datanode started");
         Ok(DataNodeHandle {
             node,
@@ -168,10 +170,13 @@ impl DataNodeHandle {
     /// Has a finalized replica verified in the background because a local reader found it damaged; the NameNode is told if
     /// it is.
     pub fn report_suspect(&self, block: BlockId, generation_stamp: GenerationStamp) {
-        let node = Arc::clone(&self.node);
-        self.node
-            .tasks
-            .spawn_blocking(move || node.check_suspect(block, generation_stamp));
+        self.node.check_suspect(block, generation_stamp);
+    }
+
+    /// The background work and how far it is.
+    #[must_use]
+    pub fn jobs(&self) -> Vec<JobStatus> {
+        self.node.jobs.list()
     }
 
     /// Stops: closes the ports, ends transfers and the link, and waits for all tasks, for a while. Replicas being written

@@ -5,6 +5,7 @@
 //! - `transfer`: the data transfer port (reads, write pipelines, copies, checksums)
 //! - `namenode_link`, `reports`, `commands`, `recovery`: the stream to the NameNode and what it orders
 //! - `ipc`: the RPC port
+//! - `jobs`: background work: scanners, balancing between volumes, deletion
 //!
 //! It decides nothing about files, placement or replication: the NameNode does. It never acknowledges the last packet of a
 //! block that is not fsynced here or not known to the NameNode.
@@ -16,15 +17,18 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod ipc;
+mod jobs;
 mod namenode_link;
 mod node;
 mod recovery;
 mod replica;
 mod reports;
+mod scan_counts;
 mod storage;
 mod transfer;
 
 pub use config::DataNodeConfig;
 pub use datanode::{DataNode, DataNodeHandle, ReplicaFiles};
 pub use error::{Error, Result};
+pub use jobs::JobStatus;
 pub use replica::{Replica, ReplicaError, ReplicaState};

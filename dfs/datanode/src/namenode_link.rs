@@ -202,11 +202,12 @@ async fn send(
 
 async fn heartbeat(node: &Arc<Node>) -> Heartbeat {
     let active_transfers = node.active_transfers.load(Ordering::Relaxed);
-    let node = Arc::clone(node);
+    let worker = Arc::clone(node);
     Heartbeat {
-        storages: Node::blocking(move || node.storages()).await,
+        storages: Node::blocking(move || worker.storages()).await,
         active_transfers,
         xceiver_count: active_transfers,
+        scan_results: Some(node.scanned.results()),
         ..Heartbeat::default()
     }
 }
@@ -222,16 +223,11 @@ async fn receive(
         match message.ok_or(SessionError::Protocol("a message without content"))? {
             to_data_node::Message::ReportAck(ack) => node.reports.acknowledge(ack.sequence),
             to_data_node::Message::ReplicateBlock(command) => commands.replicate(command),
-            to_data_node::Message::DeleteReplicas(command) => commands.delete(command),
+            to_data_node::Message::DeleteReplicas(command) => commands.delete(&command),
             to_data_node::Message::RecoverBlock(command) => commands.recover(command),
             to_data_node::Message::SendFullBlockReport(_) => send_full_reports(node, outgoing, None).await?,
-            // Copies are limited by their order and by the number of streams so far.
-            to_data_node::Message::SetBandwidth(limit) => {
-                tracing::info!(
-                    bytes_per_second = limit.balancing_bytes_per_second,
-                    "bandwidth for balancing"
-                );
-            }
+            to_data_node::Message::SetBandwidth(limit) => node.balancing.set(limit.balancing_bytes_per_second),
+            to_data_node::Message::CheckVolumes(command) => commands.check_volumes(command),
             to_data_node::Message::Refused(refused) => return Err(SessionError::Refused(refused.reason)),
             to_data_node::Message::Registered(_) => {
                 return Err(SessionError::Protocol("Registered a second time"));

@@ -1,6 +1,5 @@
 //! What all parts of a running DataNode share: who it is, what it stores, what it has to report.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
@@ -16,15 +15,19 @@ use uuid::Uuid;
 
 use crate::config::DataNodeConfig;
 use crate::error::{Error, Result};
+use crate::jobs::Jobs;
+use crate::jobs::block_scan::VolumeScan;
+use crate::jobs::check::Checks;
+use crate::jobs::deletion::Deletions;
+use crate::jobs::suspects::Suspects;
+use crate::jobs::throttle::Throttle;
 use crate::replica::ReplicaState;
 use crate::reports::{Reports, Ticket};
+use crate::scan_counts::ScanCounts;
 use crate::storage::scan;
 use crate::storage::version_file::VolumeVersion;
 use crate::storage::volume::Volume;
 use crate::storage::{Dataset, FinalizedReplica};
-
-/// Bytes that are verified at a time when a replica is suspected.
-const VERIFY_SPAN: u64 = 1 << 20;
 
 /// The cluster that this DataNode belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +53,17 @@ pub(crate) struct Node {
     pub(crate) shutdown: CancellationToken,
     /// Every task of this DataNode.
     pub(crate) tasks: TaskTracker,
+    /// Replicas to verify at once, and to delete.
+    pub(crate) suspects: Suspects,
+    pub(crate) deletions: Deletions,
+    /// The block scan of each volume.
+    pub(crate) scans: Vec<Mutex<VolumeScan>>,
+    pub(crate) scanned: ScanCounts,
+    pub(crate) jobs: Jobs,
+    pub(crate) checking: Checks,
+    /// What copies for balance between DataNodes may use.
+    pub(crate) balancing: Arc<Throttle>,
     membership: RwLock<Option<Membership>>,
-    /// Replicas that are being verified: many readers of a damaged one report it at the same time.
-    suspects: Mutex<HashSet<BlockId>>,
 }
 
 impl Node {
@@ -68,6 +79,9 @@ impl Node {
         let known = common_version(&config, &versions)?;
         let uuid = known.map_or_else(|| Uuid::new_v4().to_string(), |version| version.datanode_uuid.clone());
         let cluster_id = known.map(|version| version.cluster_id.clone());
+        let scans = (0..volumes.len())
+            .map(|index| Mutex::new(VolumeScan::new(index)))
+            .collect();
         let node = Arc::new(Self {
             uuid,
             dataset: Dataset::new(volumes),
@@ -79,7 +93,13 @@ impl Node {
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             membership: RwLock::new(None),
-            suspects: Mutex::default(),
+            suspects: Suspects::default(),
+            deletions: Deletions::default(),
+            scans,
+            scanned: ScanCounts::default(),
+            jobs: Jobs::default(),
+            checking: Checks::default(),
+            balancing: Arc::new(Throttle::new(config.balance_bandwidth.as_u64())),
             config,
         });
         if let (Some(cluster_id), Some(pool)) = (cluster_id, node.stored_pool()?) {
@@ -216,41 +236,20 @@ impl Node {
             .push(&storage_id, ReplicaChange::Receiving, replica.state, block);
     }
 
-    /// Verifies a replica that somebody found damaged, and tells the NameNode if it is. Blocks on the disk.
-    ///
-    /// Somebody's word is not enough: a reader with bad memory must not make the NameNode give up good replicas.
+    /// Has a replica verified that somebody found damaged; the NameNode is told if it is.
     pub(crate) fn check_suspect(&self, id: BlockId, stamp: GenerationStamp) {
-        if self.suspects.lock().insert(id) {
-            self.verify_suspect(id, stamp);
-            self.suspects.lock().remove(&id);
-        }
+        self.suspects.push(id, stamp);
     }
 
-    fn verify_suspect(&self, id: BlockId, stamp: GenerationStamp) {
-        let Ok(seen) = self.dataset.replica(id) else { return };
-        if seen.state != ReplicaState::Finalized {
-            return;
-        }
-        let verdict = match self.dataset.open_for_read(id, stamp) {
-            Ok(replica) => replica.verify(VERIFY_SPAN).map_err(|error| error.to_string()),
-            Err(error @ (Error::Replica(_) | Error::NotRegistered)) => {
-                tracing::debug!(block = %id, %error, "suspect replica is gone");
-                return;
-            }
-            Err(error) => Err(error.to_string()),
-        };
-        // A replica that was reopened or removed meanwhile has changed under the verification.
-        if let (Err(problem), true) = (verdict, self.dataset.replica(id).is_ok_and(|now| now == seen)) {
-            self.report_corrupt(id, &problem);
-        }
-    }
-
-    fn report_corrupt(&self, id: BlockId, problem: &str) {
+    /// Tells the NameNode that a replica is damaged. Its files stay until the NameNode, which knows whether there is a better one,
+    /// has them deleted.
+    pub(crate) fn report_corrupt(&self, id: BlockId, problem: &str) {
         let Ok(replica) = self.dataset.replica(id) else { return };
         let Some(storage_id) = self.dataset.storage_id(id) else {
             return;
         };
         tracing::warn!(block = %id, problem, "replica is corrupt");
+        self.scanned.corrupt();
         let block = replica.block();
         self.reports
             .push(&storage_id, ReplicaChange::Corrupt, replica.state, block);

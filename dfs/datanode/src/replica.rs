@@ -135,6 +135,9 @@ pub enum ReplicaError {
         /// Bytes there are.
         available: u64,
     },
+    /// The block's former replica is still being removed.
+    #[error("block {0}: its former replica is still being removed; retry")]
+    BeingDeleted(BlockId),
     /// The previous writer did not let go in time.
     #[error("block {0}: its previous writer did not stop in time; retry the recovery")]
     WriterBusy(BlockId),

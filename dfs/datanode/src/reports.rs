@@ -75,6 +75,11 @@ impl Reports {
         Ticket(ticket)
     }
 
+    /// The change that was noted last.
+    pub(crate) fn last(&self) -> Ticket {
+        Ticket(self.queue.lock().last_ticket)
+    }
+
     /// Waits until the NameNode has confirmed a change; `false` if it has not in time.
     pub(crate) async fn confirmed(&self, ticket: Ticket, timeout: Duration) -> bool {
         let mut confirmed = self.confirmed.subscribe();

@@ -3,7 +3,7 @@
 //! The map is changed first and the files follow, or the files first and the map follows, always so that the map never
 //! promises more than the disk holds: a replica is FINALIZED in the map only when its files are, durably.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -18,9 +18,11 @@ use quarry_dfs_wire::checksum::DataChecksum;
 use tokio_util::sync::CancellationToken;
 
 use super::block_file::{self, BlockFile};
+use super::fingerprint::Fingerprint;
 use super::layout;
 use super::open_replica::{OpenReplica, ReplicaWriter};
 use super::reader::ReadableReplica;
+use super::scan::Scanned;
 use super::volume::{self, Volume};
 use crate::error::{DiskContext, Error, Result};
 use crate::replica::{self, Claim, Replica, ReplicaError, ReplicaState};
@@ -32,12 +34,31 @@ const OPEN_RETRY: Duration = Duration::from_millis(2);
 /// A replica in the map: finalized ones, of which there may be millions, take a few words.
 #[derive(Debug, Clone)]
 pub(super) enum Entry {
-    Finalized {
-        stamp: GenerationStamp,
-        length: u64,
-        volume: u16,
-    },
+    Finalized(Finalized),
     Open(Arc<OpenReplica>),
+}
+
+/// A complete replica on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Finalized {
+    pub(super) stamp: GenerationStamp,
+    pub(super) length: u64,
+    /// Of the files as they were when their bytes were last known to be good.
+    pub(super) fingerprint: Fingerprint,
+    pub(super) volume: u16,
+}
+
+impl Finalized {
+    pub(super) fn replica(&self, id: BlockId) -> Replica {
+        Replica {
+            id,
+            generation_stamp: self.stamp,
+            state: ReplicaState::Finalized,
+            received: self.length,
+            on_disk: self.length,
+            acked: self.length,
+        }
+    }
 }
 
 /// A replica that is complete and durable.
@@ -67,6 +88,10 @@ pub(super) struct Replicas {
     /// Replicas under recovery (RUR), each with the stamp of the newest recovery. Not on disk: after a restart they are what
     /// they were, and the NameNode starts the recovery anew.
     pub(super) recovering: HashMap<BlockId, GenerationStamp>,
+    /// Replicas that are no more, but whose files are still being removed.
+    pub(super) deleting: HashSet<BlockId>,
+    /// Replicas on their way to another volume.
+    pub(super) moving: HashSet<BlockId>,
 }
 
 impl Replicas {
@@ -105,19 +130,27 @@ impl Dataset {
     }
 
     /// Takes over what a scan found. Of two replicas of a block the newer, then the longer counts.
-    pub(crate) fn add_scanned(&self, volume: usize, replicas: Vec<Replica>) {
+    pub(crate) fn add_scanned(&self, volume: usize, found: Vec<Scanned>) {
         let mut map = self.map.lock();
-        for replica in replicas {
+        for Scanned { replica, fingerprint } in found {
             let home = &self.volumes[volume];
             if let Some(other) = map.entries.get(&replica.id).map(|entry| entry.replica(replica.id)) {
                 tracing::warn!(block = %replica.id, volume = %home.dir().display(), "block has two replicas here");
+                if other == replica && replica.state == ReplicaState::Finalized {
+                    remove_second(home, &replica);
+                }
                 if rank(&other) >= rank(&replica) {
                     continue;
                 }
             }
             home.add_used(replica.on_disk);
             let entry = match replica.state {
-                ReplicaState::Finalized => finalized_entry(&replica, volume),
+                ReplicaState::Finalized => Entry::Finalized(Finalized {
+                    stamp: replica.generation_stamp,
+                    length: replica.on_disk,
+                    fingerprint,
+                    volume: u16::try_from(volume).expect("the configuration allows fewer volumes"),
+                }),
                 _ => Entry::Open(OpenReplica::new(Arc::clone(home), replica)),
             };
             map.entries.insert(replica.id, entry);
@@ -139,7 +172,7 @@ impl Dataset {
         let home = &self.volumes[volume];
         let map = self.map.lock();
         let here = map.entries.iter().filter(|(_, entry)| match entry {
-            Entry::Finalized { volume: at, .. } => usize::from(*at) == volume,
+            Entry::Finalized(found) => usize::from(found.volume) == volume,
             Entry::Open(open) => Arc::ptr_eq(&open.volume, home),
         });
         here.map(|(&id, entry)| entry.replica(id))
@@ -174,6 +207,9 @@ impl Dataset {
         {
             let mut map = self.map.lock();
             replica::check_create(map.seen(id).as_ref())?;
+            if map.deleting.contains(&id) || map.moving.contains(&id) {
+                return Err(ReplicaError::BeingDeleted(id).into());
+            }
             map.entries.insert(id, Entry::Open(Arc::clone(&open)));
         }
         let file = open
@@ -239,9 +275,9 @@ impl Dataset {
                 drop(map);
                 self.resume(open, token, length, new_stamp)
             }
-            Entry::Finalized { volume, stamp, .. } => {
+            Entry::Finalized(found) => {
                 let open = OpenReplica::new(
-                    Arc::clone(&self.volumes[usize::from(volume)]),
+                    Arc::clone(&self.volumes[usize::from(found.volume)]),
                     Replica {
                         state: ReplicaState::Rbw,
                         generation_stamp: new_stamp,
@@ -251,7 +287,7 @@ impl Dataset {
                 let ((), token) = open.attach(|_| Ok(()))?;
                 let old = std::mem::replace(entry, Entry::Open(Arc::clone(&open)));
                 drop(map);
-                if let Err(error) = open.volume.move_to_rbw(id, stamp, new_stamp) {
+                if let Err(error) = open.volume.move_to_rbw(id, found.stamp, new_stamp) {
                     self.map.lock().entries.insert(id, old);
                     open.detach();
                     return Err(error);
@@ -304,15 +340,13 @@ impl Dataset {
             replica.state = ReplicaState::Finalized;
             replica.acked = length;
         });
-        let volume = self.index_of(&open.volume);
-        self.map.lock().entries.insert(
-            replica.id,
-            Entry::Finalized {
-                stamp: replica.generation_stamp,
-                length,
-                volume,
-            },
-        );
+        let finalized = Finalized {
+            stamp: replica.generation_stamp,
+            length,
+            fingerprint: Fingerprint::of(&open.volume.finalized_paths(replica.id, replica.generation_stamp)?),
+            volume: self.index_of(&open.volume),
+        };
+        self.map.lock().entries.insert(replica.id, Entry::Finalized(finalized));
         let block = Block {
             id: replica.id,
             generation_stamp: replica.generation_stamp,
@@ -379,17 +413,21 @@ impl Dataset {
             let Some(entry) = map.entries.remove(&id) else {
                 return Ok(None);
             };
+            map.deleting.insert(id);
             (entry, replica)
         };
-        let (home, dir) = match &entry {
-            Entry::Finalized { volume, .. } => {
-                let home = &self.volumes[usize::from(*volume)];
-                (home, home.layout()?.finalized_dir(id))
-            }
-            Entry::Open(open) => (&open.volume, open.dir()?),
+        let home = match &entry {
+            Entry::Finalized(found) => &self.volumes[usize::from(found.volume)],
+            Entry::Open(open) => &open.volume,
         };
         home.remove_used(replica.on_disk);
-        volume::remove_replica(&dir, id, replica.generation_stamp)?;
+        let dir = match &entry {
+            Entry::Finalized(_) => home.layout().map(|layout| layout.finalized_dir(id)),
+            Entry::Open(open) => open.dir(),
+        };
+        let removed = dir.and_then(|dir| volume::remove_replica(&dir, id, replica.generation_stamp));
+        self.map.lock().deleting.remove(&id);
+        removed?;
         let block = replica.block();
         Ok(Some(FinalizedReplica {
             block,
@@ -400,7 +438,7 @@ impl Dataset {
     /// The volume of a replica.
     pub(crate) fn storage_id(&self, id: BlockId) -> Option<String> {
         self.map.lock().entries.get(&id).map(|entry| match entry {
-            Entry::Finalized { volume, .. } => self.volumes[usize::from(*volume)].storage_id().to_owned(),
+            Entry::Finalized(found) => self.volumes[usize::from(found.volume)].storage_id().to_owned(),
             Entry::Open(open) => open.volume.storage_id().to_owned(),
         })
     }
@@ -432,8 +470,8 @@ impl Dataset {
         let seen = entry.replica(id);
         replica::check_readable(&seen, stamp)?;
         match entry {
-            Entry::Finalized { volume, .. } => {
-                let dir = self.volumes[usize::from(volume)].layout()?.finalized_dir(id);
+            Entry::Finalized(found) => {
+                let dir = self.volumes[usize::from(found.volume)].layout()?.finalized_dir(id);
                 open_readable(&dir, &seen, None)
             }
             Entry::Open(open) => {
@@ -479,25 +517,19 @@ impl Dataset {
 impl Entry {
     pub(super) fn replica(&self, id: BlockId) -> Replica {
         match self {
-            Self::Finalized { stamp, length, .. } => Replica {
-                id,
-                generation_stamp: *stamp,
-                state: ReplicaState::Finalized,
-                received: *length,
-                on_disk: *length,
-                acked: *length,
-            },
+            Self::Finalized(found) => found.replica(id),
             Self::Open(open) => open.replica(),
         }
     }
 }
 
-fn finalized_entry(replica: &Replica, volume: usize) -> Entry {
-    let volume = u16::try_from(volume).expect("the configuration allows fewer volumes");
-    Entry::Finalized {
-        stamp: replica.generation_stamp,
-        length: replica.on_disk,
-        volume,
+/// A crash at the end of a move between volumes leaves the same replica on both; the move had verified the new one.
+fn remove_second(home: &Volume, replica: &Replica) {
+    let removed = home.layout().and_then(|layout| {
+        volume::remove_replica(&layout.finalized_dir(replica.id), replica.id, replica.generation_stamp)
+    });
+    if let Err(error) = removed {
+        tracing::warn!(block = %replica.id, %error, "second copy of a replica stays");
     }
 }
 

@@ -15,11 +15,19 @@ const STAMP: GenerationStamp = GenerationStamp(1001);
 const LENGTH: u64 = 700;
 
 fn open_dataset(dir: &Path) -> Arc<Dataset> {
-    let (volume, _) = Volume::open(dir, 0).unwrap();
-    volume.format(POOL, "CID-1", "uuid-1").unwrap();
-    let dataset = Dataset::new(vec![Arc::new(volume)]);
-    let found = scan::scan(&dataset.volumes()[0]).unwrap();
-    dataset.add_scanned(0, found);
+    open_volumes(&[dir])
+}
+
+fn open_volumes(dirs: &[&Path]) -> Arc<Dataset> {
+    let open = |dir: &&Path| {
+        let (volume, _) = Volume::open(dir, 0).unwrap();
+        volume.format(POOL, "CID-1", "uuid-1").unwrap();
+        Arc::new(volume)
+    };
+    let dataset = Dataset::new(dirs.iter().map(open).collect());
+    for (index, volume) in dataset.volumes().iter().enumerate() {
+        dataset.add_scanned(index, scan::scan(volume).unwrap());
+    }
     dataset
 }
 
@@ -282,6 +290,80 @@ fn unfinished_copy_disappears_with_its_writer() {
             .count(),
         0
     );
+}
+
+/// The files of a block on a volume.
+fn files_on(dataset: &Dataset, volume: usize, id: BlockId) -> usize {
+    let paths = dataset.volumes()[volume].finalized_paths(id, STAMP).unwrap();
+    usize::from(paths.0.exists()) + usize::from(paths.1.exists())
+}
+
+#[test]
+fn replica_moves_to_another_volume_as_a_whole_or_not_at_all() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let both = [dirs[0].path(), dirs[1].path()];
+    let dataset = open_volumes(&both[..1]);
+    for id in [FINALIZED, RUR] {
+        let mut writer = dataset
+            .create(id, STAMP, ReplicaState::Rbw, DataChecksum::default())
+            .unwrap();
+        write_to(&mut writer, LENGTH);
+        dataset.finalize(writer).unwrap();
+    }
+    drop(dataset);
+    let dataset = open_volumes(&both);
+    let replica = dataset.replica(FINALIZED).unwrap();
+    let (old, new) = dataset.move_to_volume(&replica, 0, 1).unwrap().unwrap();
+    assert_eq!(old.block, new.block);
+    assert_eq!(new.storage_id, dataset.volumes()[1].storage_id());
+    assert_eq!(dataset.storage_id(FINALIZED), Some(new.storage_id));
+    assert_eq!(
+        (files_on(&dataset, 0, FINALIZED), files_on(&dataset, 1, FINALIZED)),
+        (0, 2)
+    );
+    assert_content(&dataset, FINALIZED, LENGTH);
+    // Not one that a recovery holds, nor one that has changed since it was chosen.
+    let held = dataset.replica(RUR).unwrap();
+    dataset.begin_recovery(RUR, STAMP, RECOVERY).unwrap();
+    assert_eq!(dataset.move_to_volume(&held, 0, 1).unwrap(), None);
+    assert_eq!((files_on(&dataset, 0, RUR), files_on(&dataset, 1, RUR)), (2, 0));
+    // A crash before the old files were removed leaves both; one stays.
+    let (from, to) = (0, 1);
+    let path = |volume: usize| dataset.volumes()[volume].finalized_paths(FINALIZED, STAMP).unwrap();
+    std::fs::copy(path(to).0, path(from).0).unwrap();
+    std::fs::copy(path(to).1, path(from).1).unwrap();
+    drop(dataset);
+    let dataset = open_volumes(&both);
+    assert_eq!(files_on(&dataset, 0, FINALIZED) + files_on(&dataset, 1, FINALIZED), 2);
+    assert_content(&dataset, FINALIZED, LENGTH);
+}
+
+#[test]
+fn damaged_replica_is_not_moved() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let dataset = open_volumes(&[dirs[0].path(), dirs[1].path()]);
+    let mut writer = dataset
+        .create(FINALIZED, STAMP, ReplicaState::Rbw, DataChecksum::default())
+        .unwrap();
+    write_to(&mut writer, LENGTH);
+    let home = dataset.finalize(writer).unwrap().storage_id;
+    let from = usize::from(dataset.volumes()[0].storage_id() != home);
+    let (data, _) = dataset.volumes()[from].finalized_paths(FINALIZED, STAMP).unwrap();
+    let mut stored = std::fs::read(&data).unwrap();
+    stored[10] ^= 1;
+    std::fs::write(&data, stored).unwrap();
+    let replica = dataset.replica(FINALIZED).unwrap();
+    let moved = dataset.move_to_volume(&replica, from, 1 - from);
+    assert!(matches!(moved, Err(Error::Corrupt { .. })), "{moved:?}");
+    assert_eq!(
+        (
+            files_on(&dataset, from, FINALIZED),
+            files_on(&dataset, 1 - from, FINALIZED)
+        ),
+        (2, 0)
+    );
+    let tmp = dataset.volumes()[1 - from].layout().unwrap().tmp();
+    assert_eq!(std::fs::read_dir(tmp).unwrap().count(), 0);
 }
 
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@
 //! <dir>/current/BP-../current/finalized/subdir<(id>>16)&31>/subdir<(id>>8)&31>/blk_<id>, blk_<id>_<gs>.meta
 //! <dir>/current/BP-../current/rbw/     replicas being written
 //! <dir>/current/BP-../tmp/             copies under way
+//! <dir>/current/BP-../scanner.cursor   how far the block scanner got
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -108,6 +109,12 @@ impl PoolLayout {
     #[must_use]
     pub(crate) fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
+    }
+
+    /// How far the block scanner got.
+    #[must_use]
+    pub(crate) fn scanner_cursor(&self) -> PathBuf {
+        self.root.join("scanner.cursor")
     }
 
     /// Directory of a finalized block.

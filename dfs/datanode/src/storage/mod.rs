@@ -7,9 +7,12 @@
 pub(crate) mod block_file;
 pub(crate) mod chunks;
 pub(crate) mod dataset;
+pub(crate) mod fingerprint;
 pub(crate) mod layout;
+pub(crate) mod moving;
 pub(crate) mod open_replica;
 pub(crate) mod reader;
+pub(crate) mod reconcile;
 pub(crate) mod scan;
 pub(crate) mod under_recovery;
 pub(crate) mod version_file;

@@ -68,18 +68,23 @@ impl ReadableReplica {
 
     /// Reads and verifies everything, `span` bytes at a time (rounded down to chunks, at least one).
     pub(crate) fn verify(&self, span: u64) -> Result<(), ReadError> {
-        let span = self.chunks().floor(span).max(self.chunks().size());
-        let (mut data, mut sums, mut at) = (Vec::new(), Vec::new(), 0);
+        let mut at = 0;
         while at < self.length {
-            let end = self.length.min(at + span);
-            data.clear();
-            sums.clear();
-            self.read_data(at, end, &mut data)?;
-            self.read_sums(at, end, &mut sums)?;
-            self.checksum.verify(&data, &sums, at)?;
-            at = end;
+            at = self.verify_from(at, span)?;
         }
         Ok(())
+    }
+
+    /// Reads and verifies `span` bytes from `at` on, which begins a chunk (rounded as in [`Self::verify`]). Answers where the
+    /// next span begins.
+    pub(crate) fn verify_from(&self, at: u64, span: u64) -> Result<u64, ReadError> {
+        let span = self.chunks().floor(span).max(self.chunks().size());
+        let end = self.length.min(at + span);
+        let (mut data, mut sums) = (Vec::new(), Vec::new());
+        self.read_data(at, end, &mut data)?;
+        self.read_sums(at, end, &mut sums)?;
+        self.checksum.verify(&data, &sums, at)?;
+        Ok(end)
     }
 
     /// The checksums of the block's first `length` bytes; that of a chunk cut by `length` is computed anew, from bytes that

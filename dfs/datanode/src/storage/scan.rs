@@ -18,6 +18,7 @@ use quarry_dfs_wire::checksum::DataChecksum;
 
 use super::block_file::{self, BlockFile};
 use super::chunks::Chunks;
+use super::fingerprint::Fingerprint;
 use super::layout::{self, BlockFileName, PoolLayout};
 use super::volume::{Volume, remove_replica};
 use crate::error::{DiskContext, Result};
@@ -28,14 +29,21 @@ const VERIFY_CHUNKS: u64 = 2048;
 
 /// The files of one block in one directory.
 #[derive(Debug, Default)]
-struct Found {
+pub(super) struct Found {
     dir: PathBuf,
-    data_length: Option<u64>,
-    stamps: Vec<GenerationStamp>,
+    pub(super) data_length: Option<u64>,
+    pub(super) stamps: Vec<GenerationStamp>,
+}
+
+/// A replica on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scanned {
+    pub(crate) replica: Replica,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// Puts a volume in order after a restart and lists its replicas.
-pub(crate) fn scan(volume: &Volume) -> Result<Vec<Replica>> {
+pub(crate) fn scan(volume: &Volume) -> Result<Vec<Scanned>> {
     let layout = volume.layout()?;
     clear(&layout.tmp())?;
     let mut finalized = list_finalized(layout)?;
@@ -45,7 +53,10 @@ pub(crate) fn scan(volume: &Volume) -> Result<Vec<Replica>> {
     let mut replicas = Vec::new();
     for (id, found) in &finalized {
         if let (Some(length), Some(stamp)) = (found.data_length, found.stamps.iter().max()) {
-            replicas.push(whole(*id, *stamp, ReplicaState::Finalized, length));
+            replicas.push(Scanned {
+                replica: whole(*id, *stamp, ReplicaState::Finalized, length),
+                fingerprint: Fingerprint::of(&volume.finalized_paths(*id, *stamp)?),
+            });
         }
     }
     for (id, found) in &rbw {
@@ -53,7 +64,11 @@ pub(crate) fn scan(volume: &Volume) -> Result<Vec<Replica>> {
             tracing::warn!(block = %id, "replica is both finalized and being written; the finalized one counts");
             continue;
         }
-        replicas.extend(recover_open(*id, found)?);
+        let recovered = recover_open(*id, found)?;
+        replicas.extend(recovered.map(|replica| Scanned {
+            replica,
+            fingerprint: Fingerprint::UNKNOWN,
+        }));
     }
     Ok(replicas)
 }
@@ -169,20 +184,28 @@ fn clear(dir: &Path) -> Result<()> {
 fn list_finalized(layout: &PoolLayout) -> Result<BTreeMap<BlockId, Found>> {
     let mut all = BTreeMap::new();
     for first in subdirs(&layout.finalized())? {
-        for second in subdirs(&first)? {
-            for (id, found) in list(&second)? {
-                if layout.finalized_dir(id) == second {
-                    all.insert(id, found);
-                } else {
-                    tracing::warn!(block = %id, dir = %second.display(), "block file is in the wrong directory; ignored");
-                }
+        all.append(&mut list_finalized_below(layout, &first)?);
+    }
+    Ok(all)
+}
+
+/// The finalized blocks in the directories below one of the first level.
+pub(super) fn list_finalized_below(layout: &PoolLayout, first: &Path) -> Result<BTreeMap<BlockId, Found>> {
+    let mut all = BTreeMap::new();
+    for second in subdirs(first)? {
+        for (id, found) in list(&second)? {
+            if layout.finalized_dir(id) == second {
+                all.insert(id, found);
+            } else {
+                tracing::warn!(block = %id, dir = %second.display(), "block file is in the wrong directory; ignored");
             }
         }
     }
     Ok(all)
 }
 
-fn subdirs(dir: &Path) -> Result<Vec<PathBuf>> {
+/// The sub-directories of blocks in a directory.
+pub(super) fn subdirs(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut subdirs = Vec::new();
     for entry in fs::read_dir(dir).disk("list", dir)? {
         let entry = entry.disk("list", dir)?;

@@ -133,6 +133,15 @@ impl Volume {
         self.pool.get().ok_or(Error::NotRegistered)
     }
 
+    /// The block file and the checksum file of a finalized replica.
+    pub(crate) fn finalized_paths(&self, id: BlockId, stamp: GenerationStamp) -> Result<(PathBuf, PathBuf)> {
+        let dir = self.layout()?.finalized_dir(id);
+        Ok((
+            dir.join(layout::block_file_name(id)),
+            dir.join(layout::meta_file_name(id, stamp)),
+        ))
+    }
+
     /// Room according to the file system; a file system that does not answer marks the volume failed.
     pub(crate) fn room(&self) -> Room {
         let used = self.used.load(Ordering::Relaxed);

@@ -3,6 +3,7 @@
 //! The bytes are verified on their way out: nobody at the other end could report that *this* replica is damaged.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quarry_dfs_wire::block::{Block, ExtendedBlock};
 use quarry_dfs_wire::proto::hadoop::hdfs::op_write_block_proto::BlockConstructionStage;
@@ -13,11 +14,13 @@ use quarry_dfs_wire::proto::hadoop::hdfs::{
 use quarry_dfs_wire::transfer::delimited::read_delimited;
 use quarry_dfs_wire::transfer::op::{self, Op};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::OwnedWriteHalf;
 
 use super::connection::{Connection, Next, refuse_with};
 use super::error::{TransferError, within};
 use super::mirror;
 use super::read::{self, PacketSource};
+use crate::jobs::throttle::Throttle;
 use crate::node::Node;
 use crate::replica::{self, ReplicaState};
 
@@ -34,6 +37,8 @@ pub(crate) struct Copy {
     /// Empty for a copy by order of the NameNode.
     pub(crate) client_name: String,
     pub(crate) stage: BlockConstructionStage,
+    /// Limits that the bytes count against.
+    pub(crate) throttles: Vec<Arc<Throttle>>,
 }
 
 /// Serves one TRANSFER: the client asks this node to bring another up to date for its pipeline.
@@ -87,6 +92,7 @@ async fn transfer_now(node: &Arc<Node>, request: OpTransferBlockProto) -> Result
         storage_ids: request.target_storage_ids,
         client_name: request.header.client_name,
         stage,
+        throttles: Vec::new(),
     };
     send(node, copy).await
 }
@@ -108,10 +114,11 @@ async fn send_now(node: &Arc<Node>, copy: Copy) -> Result<(), TransferError> {
     let (source, first) = open(node, &copy).await?;
     let mut connection = mirror::connect(node, &copy.targets[0]).await?;
     let awaits_reply = !copy.client_name.is_empty();
+    let throttles = copy.throttles.clone();
     let request = Op::Write(Box::new(request(node, copy, &source)));
     let sending = op::write_op(&mut connection.writer, &request);
     within(timeout, "for the target to take the request", sending).await?;
-    read::stream(&mut connection.writer, source, first, timeout).await?;
+    stream(&mut connection.writer, source, first, timeout, &throttles).await?;
     if awaits_reply {
         let reply = read_delimited::<DnTransferAckProto>(&mut connection.reader, "transfer reply");
         let reply = within(timeout, "for the target to confirm", reply).await?;
@@ -129,6 +136,36 @@ async fn send_now(node: &Arc<Node>, copy: Copy) -> Result<(), TransferError> {
     )
     .await?;
     Ok(())
+}
+
+/// Sends `packet` and all that the source has after it, as fast as the throttles allow.
+async fn stream(
+    writer: &mut OwnedWriteHalf,
+    mut source: PacketSource,
+    mut packet: Vec<u8>,
+    timeout: Duration,
+    throttles: &[Arc<Throttle>],
+) -> Result<(), TransferError> {
+    if throttles.is_empty() {
+        return read::stream(writer, source, packet, timeout).await;
+    }
+    loop {
+        for throttle in throttles {
+            throttle.take(packet.len() as u64).await;
+        }
+        let sent = writer.write_all(&packet);
+        within(timeout, "for the target to take a packet", sent).await?;
+        let next = Node::blocking(move || {
+            let next = source.next_packet();
+            (source, next)
+        });
+        let (returned, next) = next.await;
+        source = returned;
+        match next? {
+            Some(next) => packet = next,
+            None => return Ok(()),
+        }
+    }
 }
 
 async fn open(node: &Arc<Node>, copy: &Copy) -> Result<(PacketSource, Vec<u8>), TransferError> {

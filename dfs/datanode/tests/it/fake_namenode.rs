@@ -9,8 +9,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use quarry_dfs_wire::proto::dfs_v1::data_node_link_server::{DataNodeLink, DataNodeLinkServer};
 use quarry_dfs_wire::proto::dfs_v1::{
-    FromDataNode, FullBlockReport, RecoveryResult, Register, Registered, ReplicaChange, ReplicaEvent, ReportAck,
-    ToDataNode, from_data_node, to_data_node,
+    FromDataNode, FullBlockReport, Heartbeat, RecoveryResult, Register, Registered, ReplicaChange, ReplicaEvent,
+    ReportAck, ToDataNode, VolumesChecked, from_data_node, to_data_node,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
@@ -31,6 +31,8 @@ pub(crate) struct Said {
     pub(crate) full_reports: Vec<FullBlockReport>,
     pub(crate) heartbeats: usize,
     pub(crate) recoveries: Vec<RecoveryResult>,
+    pub(crate) checks: Vec<VolumesChecked>,
+    pub(crate) last_heartbeat: Option<Heartbeat>,
 }
 
 impl Said {
@@ -222,8 +224,9 @@ fn note(shared: &Shared, uuid: &str, message: FromDataNode) -> Option<u64> {
     let said = state.said.entry(uuid.to_owned()).or_default();
     let sequence = match message.message.unwrap() {
         from_data_node::Message::Register(_) => panic!("registered twice in one session"),
-        from_data_node::Message::Heartbeat(_) => {
+        from_data_node::Message::Heartbeat(heartbeat) => {
             said.heartbeats += 1;
+            said.last_heartbeat = Some(heartbeat);
             return None;
         }
         from_data_node::Message::BlockReport(report) => {
@@ -237,6 +240,10 @@ fn note(shared: &Shared, uuid: &str, message: FromDataNode) -> Option<u64> {
         }
         from_data_node::Message::RecoveryResult(result) => {
             said.recoveries.push(result);
+            return None;
+        }
+        from_data_node::Message::VolumesChecked(checked) => {
+            said.checks.push(checked);
             return None;
         }
     };

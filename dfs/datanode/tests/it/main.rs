@@ -11,4 +11,5 @@ mod nodes;
 mod reads;
 mod recovery_stages;
 mod restart;
+mod scanners;
 mod writes;

@@ -149,6 +149,9 @@ pub(super) fn message(message: from_data_node::Message) -> Result<(DataNodeMessa
                 Some(report.sequence),
             )
         }
+        from_data_node::Message::VolumesChecked(_) => {
+            return Err(bad("VolumesChecked answers no order of this session".to_owned()));
+        }
         from_data_node::Message::RecoveryResult(result) => {
             let recovered = DataNodeMessage::Recovered {
                 block: BlockId(result.block_id),
