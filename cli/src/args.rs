@@ -81,9 +81,12 @@ pub struct NamenodeArgs {
     /// Address for HDFS clients
     #[arg(long, value_name = "IP:PORT")]
     pub rpc_address: Option<SocketAddr>,
-    /// Address for DataNodes
+    /// Address for DataNodes and administrators
     #[arg(long, value_name = "IP:PORT")]
     pub link_address: Option<SocketAddr>,
+    /// Address for fsck and figures over HTTP
+    #[arg(long, value_name = "IP:PORT")]
+    pub http_address: Option<SocketAddr>,
 }
 
 /// Flags of `quarry datanode`, shared with `quarry node`.
@@ -211,6 +214,7 @@ impl Command {
                 flags.add("--dir", "namenode.dir", args.dir.as_ref().map(|dir| dir.display()));
                 flags.add("--rpc-address", "namenode.rpc_address", args.rpc_address);
                 flags.add("--link-address", "namenode.link_address", args.link_address);
+                flags.add("--http-address", "namenode.http_address", args.http_address);
             }
             Self::Datanode(args) => flags.storage(&args.storage),
             Self::Worker(args) => flags.engine(&args.engine),

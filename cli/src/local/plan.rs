@@ -62,6 +62,7 @@ impl Plan {
         settings.force("namenode.dir", path(&self.dir.join("namenode")));
         settings.offer("namenode.rpc_address", address(last.map(|last| last.rpc)));
         settings.offer("namenode.link_address", address(last.map(|last| last.link)));
+        settings.offer("namenode.http_address", address(None));
         settings.offer("namenode.superuser", self.user());
         settings.offer("namenode.default_replication", REPLICATION.min(self.nodes));
         settings.list

@@ -59,6 +59,7 @@ async fn start() -> Started {
         dir: dir.path().join("namenode"),
         rpc_address: local,
         link_address: local,
+        http_address: local,
         ..NameNodeConfig::default()
     });
     let namenode = namenode.await.expect("a NameNode starts");

@@ -9,6 +9,7 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use crate::core::settings::CoreSettings;
+use crate::core::topology::is_rack;
 use crate::error::{Error, Result};
 
 /// A NameNode's configuration. Every key has a default; unknown keys are refused.
@@ -51,6 +52,9 @@ pub struct NameNodeConfig {
     /// A DataNode whose connection broke is given up after this: time for it to restart.
     #[serde(with = "humantime_serde")]
     pub lost_grace: Duration,
+    /// A DataNode that is silent for this long is read from last and not written to.
+    #[serde(with = "humantime_serde")]
+    pub stale_interval: Duration,
     /// A DataNode that is connected but silent is given up after this.
     #[serde(with = "humantime_serde")]
     pub dead_interval: Duration,
@@ -73,12 +77,25 @@ pub struct NameNodeConfig {
     pub replication_interval: Duration,
     /// Copies that one DataNode is told to make at a time.
     pub max_copies_per_datanode: u32,
+    /// Copies of the most urgent blocks that one DataNode is told to make at a time.
+    pub max_urgent_copies_per_datanode: u32,
     /// A copy that is not reported by then is ordered anew.
     #[serde(with = "humantime_serde")]
     pub copy_timeout: Duration,
     /// No surplus replica is deleted for this long after a start, so that deletions ordered before are carried out and reported.
     #[serde(with = "humantime_serde")]
     pub surplus_delay: Duration,
+    /// Racks by host: `"10.0.0.1" = "/rack1"`. Hosts are named by ip, host name, either with the transfer port, or uuid. A node that is in no
+    /// table is where it says itself, else on /default-rack.
+    pub topology: BTreeMap<String, String>,
+    /// A file of lines `host /rack`, read at the start and by refreshNodes; it comes before `topology`.
+    pub topology_file: Option<PathBuf>,
+    /// A file with the hosts that may serve, one per line, read at the start and by refreshNodes. Absent or empty: all may.
+    pub include_file: Option<PathBuf>,
+    /// A file with the hosts that are to be decommissioned, one per line, read at the start and by refreshNodes.
+    pub exclude_file: Option<PathBuf>,
+    /// Where `/fsck`, `/jmx` and `/metrics` are served over HTTP. Port 0 lets the system choose.
+    pub http_address: SocketAddr,
     /// Transactions after which the log is folded into a new image.
     pub checkpoint_transactions: u64,
     /// Start of the random sequence for placement. Absent: another one at each start.
@@ -107,6 +124,7 @@ impl Default for NameNodeConfig {
             user_groups: BTreeMap::new(),
             heartbeat_interval: Duration::from_secs(3),
             lost_grace: millis(core.lost_grace_ms),
+            stale_interval: millis(core.stale_ms),
             dead_interval: millis(core.silent_dead_ms),
             safe_mode_threshold: core.safe_mode_threshold,
             safe_mode_extension: millis(core.safe_mode_extension_ms),
@@ -115,8 +133,14 @@ impl Default for NameNodeConfig {
             report_wait: millis(core.park_ms),
             replication_interval: millis(core.replication_interval_ms),
             max_copies_per_datanode: core.max_copies_per_node,
+            max_urgent_copies_per_datanode: core.max_copies_per_node_hard,
             copy_timeout: millis(core.copy_timeout_ms),
             surplus_delay: millis(core.excess_delay_ms),
+            topology: BTreeMap::new(),
+            topology_file: None,
+            include_file: None,
+            exclude_file: None,
+            http_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9870)),
             checkpoint_transactions: 1_000_000,
             seed: None,
         }
@@ -168,6 +192,10 @@ impl NameNodeConfig {
                 "dead_interval: expected at least two heartbeat intervals",
             ),
             (
+                self.topology.values().any(|rack| !is_rack(rack)),
+                "topology: expected racks such as \"/rack1\"",
+            ),
+            (
                 self.lease_hard_limit < self.lease_soft_limit,
                 "lease_hard_limit: expected at least lease_soft_limit",
             ),
@@ -215,6 +243,8 @@ impl NameNodeConfig {
             park_ms: millis(self.report_wait),
             replication_interval_ms: millis(self.replication_interval),
             max_copies_per_node: self.max_copies_per_datanode,
+            max_copies_per_node_hard: self.max_urgent_copies_per_datanode.max(self.max_copies_per_datanode),
+            stale_ms: millis(self.stale_interval),
             copy_timeout_ms: millis(self.copy_timeout),
             excess_delay_ms: millis(self.surplus_delay),
             seed,

@@ -19,6 +19,7 @@ mod driver;
 pub mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hosts;
 mod log;
 pub mod node;
 mod rpc;

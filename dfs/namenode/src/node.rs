@@ -20,6 +20,7 @@ use crate::core::state::State;
 use crate::datanode_stream::LinkServer;
 use crate::driver::{CoreHandle, Driver, Input, now_at};
 use crate::error::{Error, Result, io_at};
+use crate::hosts;
 use crate::log::checkpoint::{self, Checkpointer};
 use crate::log::directory::{Directory, Identity};
 use crate::log::writer::LogWriter;
@@ -107,7 +108,8 @@ struct Loaded {
 fn load(config: &NameNodeConfig) -> Result<Loaded> {
     let started = Instant::now();
     let random = Uuid::new_v4().as_u64_pair().1;
-    let settings = config.core_settings(config.seed.unwrap_or(random));
+    let mut settings = config.core_settings(config.seed.unwrap_or(random));
+    settings.hosts = hosts::read(config).map_err(|problem| Error::Config(vec![problem]))?;
     let now = now_at(started);
     let directory = Directory::open(&config.dir, config.rpc_address.ip(), now.unix_ms, random)?;
     let path = directory.path().to_owned();

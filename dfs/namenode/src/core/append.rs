@@ -87,6 +87,9 @@ impl Core {
         };
         block.replicas.clear();
         let id = block.id;
+        for holder in &holders {
+            self.holdings.remove(*holder, id);
+        }
         self.replication.forget(id, &mut self.datanodes);
         self.set_pipeline(id, holders.clone());
         for holder in holders {
@@ -240,6 +243,7 @@ impl Core {
             existing: &existing,
             excluded: &excluded,
             favored: &[],
+            must_spread: false,
         };
         let chosen = choose_targets(&self.datanodes, &mut self.rng, &request);
         let all = self.storages_for(block, &existing).into_iter().chain(chosen);

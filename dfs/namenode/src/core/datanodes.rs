@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::command::{DataNodeStatus, Location, SessionId, StorageReport};
+use super::command::{Location, SessionId, StorageReport};
 use super::replicas::StorageIx;
 
 /// Rack of a DataNode that named none. HDFS's value.
@@ -44,6 +44,41 @@ pub enum Liveness {
     Dead,
 }
 
+/// Whether a DataNode is in service. Names are HDFS's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AdminState {
+    /// In service.
+    #[default]
+    Normal,
+    /// Gets no new replicas; those that it has are copied elsewhere.
+    DecommissionInProgress,
+    /// Nothing on it is needed any more.
+    Decommissioned,
+    /// Gets no new replicas; of each that it has one must be elsewhere.
+    EnteringMaintenance,
+    /// May be away: its replicas count although nobody reads them.
+    InMaintenance,
+}
+
+/// What a DataNode says of its health, beyond its volumes' figures.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeHealth {
+    /// Open data transfer connections.
+    pub xceivers: u32,
+    /// Volumes that failed since it started.
+    pub failed_volumes: u32,
+    /// Their directories.
+    pub failed_locations: Vec<String>,
+    /// When the last one failed, milliseconds since the epoch; 0 for never.
+    pub last_failure_unix_ms: u64,
+    /// Bytes of capacity lost with them.
+    pub capacity_lost: u64,
+    /// Corrupt replicas that its scanner found since it started.
+    pub corrupt_found: u64,
+    /// End of its last whole block scan, milliseconds since the epoch; 0 for none yet.
+    pub last_scan_unix_ms: u64,
+}
+
 /// One DataNode.
 #[derive(Debug, Clone)]
 pub struct DataNode {
@@ -61,6 +96,18 @@ pub struct DataNode {
     pub load: u32,
     /// Copies that it was told to make and that are not confirmed.
     pub copies_out: u32,
+    /// Whether it is in service.
+    pub admin: AdminState,
+    /// Silent for a while: read from last and not written to.
+    pub stale: bool,
+    /// The rack that it named itself.
+    pub own_rack: String,
+    /// Version of its program.
+    pub software_version: String,
+    /// Its health at the last heartbeat.
+    pub health: NodeHealth,
+    /// End of its last full report, milliseconds since the epoch; 0 for none yet.
+    pub last_report_unix_ms: u64,
 }
 
 /// One volume of a DataNode.
@@ -83,6 +130,8 @@ pub struct DataNodes {
     storages: Vec<Storage>,
     by_uuid: BTreeMap<String, NodeIx>,
     by_session: BTreeMap<SessionId, NodeIx>,
+    in_service: usize,
+    live_racks: usize,
 }
 
 impl DataNodes {
@@ -140,11 +189,13 @@ impl DataNodes {
             self.by_session.remove(&old);
         }
         let node = self.node_mut(ix);
+        node.own_rack.clone_from(&descriptor.rack);
         node.descriptor = Arc::new(descriptor);
         node.liveness = Liveness::Live(session);
         node.last_seen_tick_ms = tick_ms;
-        (node.load, node.copies_out) = (0, 0);
+        (node.load, node.copies_out, node.stale) = (0, 0, false);
         self.by_session.insert(session, ix);
+        self.recount();
         Some((ix, replaced))
     }
 
@@ -159,8 +210,50 @@ impl DataNodes {
             unreported: BTreeSet::new(),
             load: 0,
             copies_out: 0,
+            admin: AdminState::Normal,
+            stale: false,
+            own_rack: String::new(),
+            software_version: String::new(),
+            health: NodeHealth::default(),
+            last_report_unix_ms: 0,
         });
         Some(ix)
+    }
+
+    /// Counts what placement and replication ask for again and again.
+    fn recount(&mut self) {
+        let in_service = || self.nodes.iter().filter(|node| node.admin == AdminState::Normal);
+        let alive = in_service().filter(|node| node.liveness != Liveness::Dead);
+        let racks: BTreeSet<&str> = alive.map(|node| node.descriptor.rack.as_str()).collect();
+        (self.in_service, self.live_racks) = (in_service().count(), racks.len());
+    }
+
+    /// Number of DataNodes in service, dead ones included.
+    pub fn in_service_count(&self) -> usize {
+        self.in_service
+    }
+
+    /// Number of racks with DataNodes in service that are not dead.
+    pub fn live_racks(&self) -> usize {
+        self.live_racks
+    }
+
+    /// Sets whether a DataNode is in service.
+    pub fn set_admin(&mut self, ix: NodeIx, admin: AdminState) {
+        self.node_mut(ix).admin = admin;
+        self.recount();
+    }
+
+    /// Puts a DataNode on a rack.
+    pub fn set_rack(&mut self, ix: NodeIx, rack: String) {
+        let node = self.node_mut(ix);
+        Arc::make_mut(&mut node.descriptor).rack = rack;
+        self.recount();
+    }
+
+    /// Whether new replicas may go to a DataNode.
+    pub fn is_in_service(&self, ix: NodeIx) -> bool {
+        self.is_live(ix) && self.node(ix).admin == AdminState::Normal
     }
 
     /// The current session of a DataNode, if it is connected.
@@ -193,6 +286,7 @@ impl DataNodes {
             self.by_session.remove(&session);
         }
         self.node_mut(ix).liveness = liveness;
+        self.recount();
     }
 
     /// Records a volume's figures, adding the volume if it is new. `None` when the table is full.
@@ -236,27 +330,6 @@ impl DataNodes {
             node: Arc::clone(&self.node(storage.node).descriptor),
             storage_id: Arc::clone(&storage.id),
             live: self.is_live(storage.node),
-        }
-    }
-
-    /// A DataNode as shown to administrators.
-    pub fn status(&self, ix: NodeIx, tick_ms: u64) -> DataNodeStatus {
-        let node = self.node(ix);
-        let storages: Vec<StorageReport> = node
-            .storages
-            .iter()
-            .map(|ix| self.storage(*ix).report.clone())
-            .collect();
-        let good = || storages.iter().filter(|storage| !storage.failed);
-        DataNodeStatus {
-            node: Arc::clone(&node.descriptor),
-            live: self.is_live(ix),
-            capacity: good().map(|storage| storage.capacity).sum(),
-            used: good().map(|storage| storage.dfs_used).sum(),
-            remaining: good().map(|storage| storage.remaining).sum(),
-            silent_ms: tick_ms.saturating_sub(node.last_seen_tick_ms),
-            active_transfers: node.load,
-            storages,
         }
     }
 }

@@ -67,7 +67,7 @@ pub struct EditEntry {
     /// The change. Absent when a newer version wrote a kind that this one does not know.
     #[prost(
         oneof = "Edit",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 25, 26, 60"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 25, 26, 60, 61, 62"
     )]
     pub edit: Option<Edit>,
 }
@@ -147,6 +147,12 @@ pub enum Edit {
     /// Replicas of the last block of an open file are to be cut to this length under a new generation stamp.
     #[prost(message, tag = "60")]
     BeginTruncate(BlockEdit),
+    /// An administrator has a DataNode leave or stay.
+    #[prost(message, tag = "61")]
+    SetNodeAdmin(SetNodeAdmin),
+    /// An administrator puts a DataNode on a rack.
+    #[prost(message, tag = "62")]
+    SetNodeRack(SetNodeRack),
 }
 
 /// See [`Edit::MakeDirectory`].
@@ -286,6 +292,31 @@ pub struct SetReplication {
 pub struct UseGenerationStamp {
     #[prost(uint64, tag = "1")]
     pub generation_stamp: u64,
+}
+
+/// See [`Edit::SetNodeAdmin`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SetNodeAdmin {
+    /// The DataNode's uuid.
+    #[prost(string, tag = "1")]
+    pub uuid: String,
+    /// 0 in service, 1 decommission, 2 maintenance.
+    #[prost(uint32, tag = "2")]
+    pub state: u32,
+    /// When maintenance ends, milliseconds since the epoch; 0 for when an administrator says so.
+    #[prost(uint64, tag = "3")]
+    pub expires_unix_ms: u64,
+}
+
+/// See [`Edit::SetNodeRack`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SetNodeRack {
+    /// The DataNode's uuid.
+    #[prost(string, tag = "1")]
+    pub uuid: String,
+    /// Empty takes the administrator's word back.
+    #[prost(string, tag = "2")]
+    pub rack: String,
 }
 
 /// One entry of an access control list.

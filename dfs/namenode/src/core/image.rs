@@ -24,7 +24,7 @@ use super::state::{ApplyError, State};
 #[derive(Clone, PartialEq, Message)]
 pub struct ImageRecord {
     /// The content.
-    #[prost(oneof = "Content", tags = "1, 2, 3, 4, 5, 6, 20")]
+    #[prost(oneof = "Content", tags = "1, 2, 3, 4, 5, 6, 20, 60")]
     pub content: Option<Content>,
 }
 
@@ -49,6 +49,9 @@ pub enum Content {
     /// Last: an image without it is cut off.
     #[prost(message, tag = "6")]
     End(End),
+    /// What an administrator said of a DataNode.
+    #[prost(message, tag = "60")]
+    Node(ImageNode),
     /// What few inodes have; after the inodes.
     #[prost(message, tag = "20")]
     Features(ImageFeatures),
@@ -142,6 +145,20 @@ pub struct ImageOpen {
     pub client_machine: String,
 }
 
+/// See [`Content::Node`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ImageNode {
+    #[prost(string, tag = "1")]
+    pub uuid: String,
+    /// As in [`super::edit::SetNodeAdmin`].
+    #[prost(uint32, tag = "2")]
+    pub state: u32,
+    #[prost(uint64, tag = "3")]
+    pub expires_unix_ms: u64,
+    #[prost(string, tag = "4")]
+    pub rack: String,
+}
+
 /// See [`Content::End`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct End {
@@ -193,6 +210,7 @@ impl State {
         self.retries
             .iter()
             .try_for_each(|entry| take(Content::Retry(entry.clone())))?;
+        self.nodes.export().try_for_each(|node| take(Content::Node(node)))?;
         take(Content::End(End {
             inodes: self.namespace.count() as u64,
         }))
@@ -289,6 +307,10 @@ impl StateBuilder {
             Content::Retry(entry) => {
                 self.state.retries.insert(entry);
                 Ok(())
+            }
+            Content::Node(node) => {
+                self.state.nodes.set_rack(&node.uuid, &node.rack);
+                self.state.nodes.set_admin(&node.uuid, node.state, node.expires_unix_ms)
             }
             Content::End(end) => {
                 self.ended = true;

@@ -5,6 +5,7 @@ use quarry_dfs_wire::block::Block;
 use super::Core;
 use super::block_map::BlockInfo;
 use super::command::{Caller, LocatedBlock, LocatedBlocks};
+use super::datanodes::AdminState;
 use super::inode::{FileBody, Inode};
 use super::replicas::StorageIx;
 use super::rng::Rng;
@@ -94,7 +95,9 @@ impl Core {
                 () if Some(node.descriptor.rack.as_str()) == rack => 1,
                 () => 2,
             };
-            (!self.datanodes.is_storage_live(*ix), far)
+            // Nodes that leave have least else to do but may be gone any moment: last of those that are sure to answer.
+            let leaves = node.admin != AdminState::Normal;
+            (!self.datanodes.is_storage_live(*ix), node.stale, leaves, far)
         };
         for n in (1..holders.len()).rev() {
             holders.swap(n, rng.below(n + 1));

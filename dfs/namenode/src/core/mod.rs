@@ -7,7 +7,8 @@
 //! |---|---|
 //! | `tree`, `create`, `attributes`, `read` | the namespace's operations |
 //! | `write`, `append`, `recovery`, `leases` | a file's life between create and close |
-//! | `reports`, `replication`, `placement`, `safe_mode` | where replicas are, and where they should be |
+//! | `reports`, `holdings`, `replication`, `placement`, `topology`, `safe_mode` | where replicas are, and where they should be |
+//! | `cluster`, `decommission` | what administrators see and want |
 //! | `parked` | callers that wait for a report instead of hearing "not yet" |
 //!
 //! Iteration is over ordered maps only and randomness comes from a seed, so the same commands give the same outcomes.
@@ -18,14 +19,18 @@ pub mod append;
 pub mod attributes;
 pub mod block_map;
 pub mod children;
+pub mod cluster;
 pub mod command;
 pub mod concat;
 pub mod construction;
 pub mod create;
 pub mod datanodes;
+pub mod decommission;
 pub mod edit;
 pub mod error;
 pub mod features;
+pub mod holdings;
+pub mod id_set;
 pub mod image;
 pub mod image_features;
 pub mod inode;
@@ -34,6 +39,7 @@ pub mod listing;
 pub mod locate;
 pub mod names;
 pub mod namespace;
+pub mod node_wishes;
 pub mod open_files;
 pub mod parked;
 pub mod permission;
@@ -53,6 +59,7 @@ pub mod slab;
 pub mod small;
 pub mod state;
 pub mod storage_policy;
+pub mod topology;
 pub mod tree;
 pub mod truncate;
 pub mod write;
@@ -71,8 +78,10 @@ use quarry_dfs_wire::block::BlockId;
 use command::{Action, Caller, Command, Now, Operation, Order, Outcome, Reply, RequestId, SessionId};
 use construction::Construction;
 use datanodes::DataNodes;
+use decommission::Leaving;
 use edit::{Edit, EditEntry, RetryAnswer, RetryEntry};
 use error::FsError;
+use holdings::Holdings;
 use leases::Leases;
 use parked::Parked;
 use recovery::Recoveries;
@@ -82,6 +91,7 @@ use rng::Rng;
 use safe_mode::SafeMode;
 use settings::CoreSettings;
 use state::State;
+use topology::HostTables;
 
 /// What a handler achieved.
 #[derive(Debug)]
@@ -114,6 +124,12 @@ pub struct Core {
     leases: Leases,
     replication: Replication,
     recoveries: Recoveries,
+    holdings: Holdings,
+    leaving: Leaving,
+    /// The operator's tables.
+    hosts: HostTables,
+    /// What DataNodes were told last to send for balancing, bytes per second.
+    balancer_bandwidth: Option<u64>,
     full_reports: FullReports,
     safe_mode: SafeMode,
     parked: Parked,
@@ -131,6 +147,7 @@ impl Core {
     pub fn new(settings: CoreSettings, state: State, now: Now) -> Self {
         let safe_mode = SafeMode::at_start(&state);
         let rng = Rng::new(settings.seed);
+        let hosts = settings.hosts.clone();
         let grace = if safe_mode.is_on() { settings.lost_grace_ms } else { 0 };
         let mut core = Self {
             settings,
@@ -140,6 +157,10 @@ impl Core {
             leases: Leases::default(),
             replication: Replication::default(),
             recoveries: Recoveries::default(),
+            holdings: Holdings::default(),
+            leaving: Leaving::default(),
+            hosts,
+            balancer_bandwidth: None,
             full_reports: FullReports::default(),
             safe_mode,
             parked: Parked::default(),
@@ -223,6 +244,7 @@ impl Core {
         match operation {
             Operation::AddBlock { at, excluded, favored } => self.add_block(caller, at, excluded, favored),
             Operation::Complete { at } => self.complete(at),
+            Operation::Admin(admin) => self.execute_admin(caller, admin).map(Progress::from),
             Operation::SetSafeMode { action } => self.set_safe_mode(caller, *action).map(Progress::from),
             read if read.is_read() => self.execute_read(caller, read).map(Progress::from),
             write => self.execute_write(caller, write).map(Progress::from),
@@ -300,6 +322,7 @@ impl Core {
         self.check_safe_mode();
         self.check_leases();
         self.check_recoveries();
+        self.check_leaving();
         self.check_replication();
         self.expire_parked();
     }

@@ -1,8 +1,10 @@
 //! Where new replicas go. Pure choice: nothing is reserved here.
 //!
-//! 1. Nodes that the writer asks for by name; else its own node, if it is a DataNode and has room.
+//! 1. Nodes that the writer asks for by name; else its own node, if it is a DataNode and has room, else one on its rack.
 //! 2. A node on another rack.
-//! 3. Another node on the second one's rack; every further one anywhere.
+//! 3. Another node on the second one's rack; every further one anywhere but where a rack has too many.
+//!
+//! Nodes that leave or are in maintenance are never chosen, silent ones only when no others are left.
 //!
 //! Within a step two candidates are drawn at random and the better one (less busy, then emptier) is taken: that spreads load
 //! without herding everybody to the emptiest node. A rule that no node satisfies is relaxed, never the distinctness of nodes.
@@ -26,6 +28,8 @@ pub struct PlacementRequest<'a> {
     pub excluded: &'a [NodeIx],
     /// Nodes that the writer asks for; taken first while they have room.
     pub favored: &'a [NodeIx],
+    /// Only nodes on a rack where `existing` has none will do.
+    pub must_spread: bool,
 }
 
 /// A node with this many transfers more than twice the average is passed over while others will do. HDFS has the factor 2.
@@ -56,7 +60,7 @@ pub fn choose_targets(nodes: &DataNodes, rng: &mut Rng, request: &PlacementReque
 }
 
 fn busy_limit(nodes: &DataNodes) -> u64 {
-    let live = nodes.iter().filter(|(ix, _)| nodes.is_live(*ix));
+    let live = nodes.iter().filter(|(ix, _)| nodes.is_in_service(*ix));
     let (count, load) = live.fold((0, 0), |(count, load), (_, node)| {
         (count + 1, load + u64::from(node.load))
     });
@@ -73,18 +77,29 @@ impl Chooser<'_> {
         {
             return Some(own);
         }
-        let rules: [&dyn Fn(NodeIx) -> bool; 3] = [
-            &|ix| self.fits_rack(ix) && !self.is_busy(ix),
-            &|ix| !self.is_busy(ix),
+        let calm = |ix| !self.is_busy(ix) && !self.nodes.node(ix).stale;
+        let rules: [&dyn Fn(NodeIx) -> bool; 4] = [
+            &|ix| self.fits_rack(ix) && calm(ix),
+            &calm,
+            &|ix| !self.nodes.node(ix).stale,
             &|_| true,
         ];
         rules.iter().find_map(|rule| self.draw(rng, rule))
     }
 
-    /// A usable DataNode at the writer's address. Several share one address in a cluster on one machine: then any of them.
+    /// A usable DataNode at the writer's address, else one on its rack. Several share one address in a cluster on one machine: then
+    /// any of them.
     fn writers_node(&self, rng: &mut Rng) -> Option<NodeIx> {
         let ip = self.request.writer_ip?;
-        self.draw(rng, &|ix| self.nodes.node(ix).descriptor.ip == ip)
+        let here = |ix: NodeIx| self.nodes.node(ix).descriptor.ip == ip;
+        let calm = |ix: NodeIx| !self.nodes.node(ix).stale;
+        let own = self.draw(rng, &|ix| here(ix) && calm(ix));
+        own.or_else(|| {
+            let (known, _) = self.nodes.iter().find(|(ix, _)| here(*ix))?;
+            self.draw(rng, &|ix| {
+                self.rack(ix) == self.rack(known) && calm(ix) && !self.is_busy(ix)
+            })
+        })
     }
 
     fn draw(&self, rng: &mut Rng, rule: &dyn Fn(NodeIx) -> bool) -> Option<NodeIx> {
@@ -102,7 +117,8 @@ impl Chooser<'_> {
     }
 
     fn is_usable(&self, ix: NodeIx) -> bool {
-        self.nodes.is_live(ix)
+        self.nodes.is_in_service(ix)
+            && (!self.request.must_spread || self.chosen.iter().all(|other| self.rack(*other) != self.rack(ix)))
             && !self.chosen.contains(&ix)
             && !self.request.excluded.contains(&ix)
             && self.room_on(ix).is_some()
@@ -136,8 +152,24 @@ impl Chooser<'_> {
             [first] => self.rack(ix) != self.rack(first),
             [first, second] if self.rack(first) != self.rack(second) => self.rack(ix) == self.rack(second),
             [first, _] => self.rack(ix) != self.rack(first),
-            _ => true,
+            [] => true,
+            [first, ..] if self.chosen.iter().all(|other| self.rack(*other) == self.rack(first)) => {
+                self.rack(ix) != self.rack(first)
+            }
+            _ => {
+                self.chosen
+                    .iter()
+                    .filter(|other| self.rack(**other) == self.rack(ix))
+                    .count()
+                    < self.max_per_rack()
+            }
         }
+    }
+
+    /// HDFS's limit, which leaves no rack with almost all replicas.
+    fn max_per_rack(&self) -> usize {
+        let total = self.request.existing.len() + self.request.count;
+        (total.max(1) - 1) / self.nodes.live_racks().max(1) + 2
     }
 
     /// Less is better: load first, then fullness in sixteenths so that small differences do not decide.

@@ -1,8 +1,7 @@
 //! Questions about the namespace. They change nothing.
 
 use super::Core;
-use super::command::{Caller, ContentSummary, FileStatus, FsStats, LocatedBlocks, Operation, Reply};
-use super::datanodes::NodeIx;
+use super::command::{Caller, ContentSummary, FileStatus, LocatedBlocks, Operation, Reply};
 use super::error::FsError;
 use super::inode::Slot;
 use super::permission::READ;
@@ -240,38 +239,5 @@ impl Core {
         Ok(Reply::Bool(
             self.state.open.get(self.state.namespace.get(slot).id).is_none(),
         ))
-    }
-
-    fn fs_stats(&self) -> FsStats {
-        let live = self
-            .datanodes
-            .iter()
-            .map(|(ix, _)| ix)
-            .filter(|ix| self.datanodes.is_live(*ix));
-        let mut stats = live.fold(FsStats::default(), |mut stats, ix: NodeIx| {
-            let node = self.datanodes.status(ix, self.now.tick_ms);
-            stats.capacity += node.capacity;
-            stats.used += node.used;
-            stats.remaining += node.remaining;
-            stats
-        });
-        self.replication.fill_stats(&mut stats);
-        stats
-    }
-
-    fn datanode_report(&self, filter: super::command::DataNodeFilter) -> Reply {
-        use super::command::DataNodeFilter::{All, Dead, Live};
-        let all = self
-            .datanodes
-            .iter()
-            .map(|(ix, _)| self.datanodes.status(ix, self.now.tick_ms));
-        Reply::DataNodes(
-            all.filter(|node| match filter {
-                All => true,
-                Live => node.live,
-                Dead => !node.live,
-            })
-            .collect(),
-        )
     }
 }

@@ -24,6 +24,8 @@ use super::permission::WRITE;
 use super::replicas::StorageIx;
 use super::write::block_edit;
 
+/// After a start, every DataNode that comes back has said by then what it holds.
+const REPORTS_IN_MS: u64 = 30_000;
 /// Time before a recovery that failed is tried again.
 const RETRY_MS: u64 = 1000;
 
@@ -215,7 +217,7 @@ impl Core {
 
     /// Whether every DataNode that will come back has had the time to say what it holds.
     fn reports_are_in(&self) -> bool {
-        !self.safe_mode.is_on() && self.now.tick_ms >= self.started_tick_ms + self.settings.silent_dead_ms
+        !self.safe_mode.is_on() && self.now.tick_ms >= self.started_tick_ms + REPORTS_IN_MS
     }
 
     fn start_attempt(

@@ -8,8 +8,9 @@ use super::Core;
 use super::command::{
     DataNodeMessage, Order, Registration, ReplicaChange, ReplicaState, Reply, ReportedReplica, SessionId, StorageReport,
 };
-use super::datanodes::{Liveness, NodeIx};
+use super::datanodes::{AdminState, Liveness, NodeIx};
 use super::error::FsError;
+use super::id_set::IdSet;
 use super::replicas::StorageIx;
 
 /// A replica reported this recently is not taken for missing when a full report that was put together earlier lacks it.
@@ -18,7 +19,7 @@ const RECENT_MS: u64 = 60_000;
 /// Full reports that are coming in, and replicas too young to be in them.
 #[derive(Debug, Default)]
 pub struct FullReports {
-    seen: BTreeMap<StorageIx, BTreeSet<BlockId>>,
+    seen: BTreeMap<StorageIx, IdSet>,
     recent: VecDeque<(u64, StorageIx, BlockId)>,
 }
 
@@ -40,6 +41,13 @@ impl Core {
     /// Takes a DataNode in. A second process with the uuid of a live one is refused; the same one coming back is not.
     pub(crate) fn register(&mut self, session: SessionId, registration: Registration) -> Result<(), FsError> {
         self.refuse_duplicate(&registration)?;
+        if !self.hosts.admits(&registration.descriptor) {
+            return Err(FsError::Io(format!(
+                "DataNode denied communication with the NameNode because the host is not in the include-list: {}:{}",
+                registration.descriptor.ip, registration.descriptor.xfer_port
+            )));
+        }
+        let racks = self.datanodes.live_racks();
         let full = || {
             FsError::Io(
                 "the table of DataNodes and volumes is full (65535): restart the NameNode to forget old ones"
@@ -62,7 +70,9 @@ impl Core {
         for report in registration.storages {
             present.insert(self.update_storage(node, report).ok_or_else(full)?);
         }
+        self.datanodes.node_mut(node).software_version = registration.software_version;
         for storage in self.datanodes.node(node).storages.clone() {
+            self.holdings.keep(storage);
             // What was promised before the connection broke will not come: the full report tells what there is.
             self.full_reports.forget_storage(storage);
             if !present.contains(&storage) {
@@ -72,7 +82,15 @@ impl Core {
         }
         self.datanodes.node_mut(node).unreported = present;
         self.replication.forget_copies_of(node);
+        self.place_on_rack(node);
+        self.apply_wishes(node);
+        self.racks_changed(racks);
+        // What it still was thought to hold counts again.
+        self.recheck_node(node);
         self.replication.retry_soon();
+        if let Some(balancing) = self.balancer_bandwidth {
+            self.send(session, Order::SetBandwidth { balancing });
+        }
         Ok(())
     }
 
@@ -113,13 +131,16 @@ impl Core {
         let Some(node) = self.datanodes.by_session(session) else {
             return;
         };
-        self.datanodes.node_mut(node).last_seen_tick_ms = self.now.tick_ms;
+        let known = self.datanodes.node_mut(node);
+        (known.last_seen_tick_ms, known.stale) = (self.now.tick_ms, false);
         match message {
             DataNodeMessage::Heartbeat {
                 storages,
                 active_transfers,
+                health,
             } => {
-                self.datanodes.node_mut(node).load = active_transfers;
+                let known = self.datanodes.node_mut(node);
+                (known.load, known.health) = (active_transfers, health);
                 for report in storages {
                     self.update_storage(node, report);
                 }
@@ -230,6 +251,7 @@ impl Core {
         if block.replicas.as_slice().len() == 1 {
             self.safe_mode.block_found();
         }
+        self.holdings.add(storage, id);
         self.replication.copy_arrived(id, storage, &mut self.datanodes);
         self.queue_block(id);
     }
@@ -242,8 +264,11 @@ impl Core {
         let Some(block) = self.state.blocks.find_mut(id) else {
             return;
         };
-        if block.replicas.remove(storage) && block.replicas.as_slice().is_empty() {
-            self.safe_mode.block_lost();
+        if block.replicas.remove(storage) {
+            if block.replicas.as_slice().is_empty() {
+                self.safe_mode.block_lost();
+            }
+            self.holdings.remove(storage, id);
         }
         self.queue_block(id);
     }
@@ -259,33 +284,28 @@ impl Core {
             return;
         }
         let node = self.datanodes.storage(storage).node;
-        self.datanodes.node_mut(node).unreported.remove(&storage);
-        let recent = self
-            .full_reports
-            .recent
-            .iter()
-            .filter(|(_, other, _)| *other == storage);
-        seen.extend(recent.map(|(_, _, block)| *block));
+        let known = self.datanodes.node_mut(node);
+        known.unreported.remove(&storage);
+        known.last_report_unix_ms = self.now.unix_ms;
+        let recent = self.full_reports.recent.iter();
+        for (_, _, id) in recent.filter(|(_, other, _)| *other == storage) {
+            seen.insert(*id);
+        }
         self.drop_unreported(storage, &seen);
     }
 
-    fn drop_unreported(&mut self, storage: StorageIx, seen: &BTreeSet<BlockId>) {
-        let held = self
-            .state
-            .blocks
-            .iter()
-            .filter(|block| block.replicas.contains(storage));
-        let gone: Vec<BlockId> = held.map(|block| block.id).filter(|id| !seen.contains(id)).collect();
+    fn drop_unreported(&mut self, storage: StorageIx, seen: &IdSet) {
+        let held = self.holdings.of(storage).iter();
+        let gone: Vec<BlockId> = held.filter(|id| !seen.contains(*id)).collect();
         for id in gone {
             self.remove_replica(id, storage);
         }
-        self.replication.retain_corrupt_on(storage, seen);
+        self.replication.retain_corrupt_on(storage, Some(seen));
     }
 
-    /// A volume is gone with all its replicas.
-    pub(crate) fn lose_storage(&mut self, storage: StorageIx) {
+    /// What a storage was about to report or reported lately is void.
+    pub(crate) fn forget_reports_of(&mut self, storage: StorageIx) {
         self.full_reports.forget_storage(storage);
-        self.drop_unreported(storage, &BTreeSet::new());
     }
 
     /// A connection ended. The DataNode may come right back; until the grace is over its replicas count.
@@ -304,6 +324,14 @@ impl Core {
     pub(crate) fn check_datanodes(&mut self) {
         let now = self.now.tick_ms;
         let (grace, silent) = (self.settings.lost_grace_ms, self.settings.silent_dead_ms);
+        let stale_ms = self.settings.stale_ms;
+        let quiet = self.datanodes.iter().filter(|(ix, node)| {
+            self.datanodes.is_live(*ix) && !node.stale && now >= node.last_seen_tick_ms + stale_ms
+        });
+        let quiet: Vec<NodeIx> = quiet.map(|(ix, _)| ix).collect();
+        for node in quiet {
+            self.datanodes.node_mut(node).stale = true;
+        }
         let gone = self.datanodes.iter().filter(|(_, node)| match node.liveness {
             Liveness::Live(_) => now >= node.last_seen_tick_ms + silent,
             Liveness::Lost { since_tick_ms } => now >= since_tick_ms + grace,
@@ -311,20 +339,29 @@ impl Core {
         });
         let gone: Vec<NodeIx> = gone.map(|(ix, _)| ix).collect();
         for node in gone {
+            self.close_session(node, &format!("silent for {} ms", self.settings.silent_dead_ms));
             self.give_up(node);
         }
     }
 
-    fn give_up(&mut self, node: NodeIx) {
+    /// Ends a DataNode's connection, if it has one.
+    pub(crate) fn close_session(&mut self, node: NodeIx, reason: &str) {
         if let Some(session) = self.datanodes.session_of(node) {
-            self.send(
-                session,
-                Order::Close {
-                    reason: format!("silent for {} ms", self.settings.silent_dead_ms),
-                },
-            );
+            let reason = reason.to_owned();
+            self.send(session, Order::Close { reason });
         }
+    }
+
+    /// A DataNode is dead: its replicas do not count from now on, unless its absence was announced.
+    pub(crate) fn give_up(&mut self, node: NodeIx) {
         self.datanodes.end_session(node, Liveness::Dead);
+        if self.datanodes.node(node).admin != AdminState::InMaintenance {
+            self.lose_node(node);
+        }
+    }
+
+    /// All replicas of a DataNode are gone.
+    pub(crate) fn lose_node(&mut self, node: NodeIx) {
         for storage in self.datanodes.node(node).storages.clone() {
             self.lose_storage(storage);
         }

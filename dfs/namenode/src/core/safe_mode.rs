@@ -100,7 +100,7 @@ impl SafeMode {
         };
     }
 
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self.mode {
             Mode::Startup { .. } => format!(
                 "The reported blocks {} of {} have not reached the threshold or the DataNodes are still reporting. \

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::topology::HostTables;
+
 /// Settings of the core. All times in milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CoreSettings {
@@ -51,6 +53,14 @@ pub struct CoreSettings {
     pub recovery_timeout_ms: u64,
     /// No surplus replica is deleted before this, so that deletions ordered before a restart are done and reported.
     pub excess_delay_ms: u64,
+    /// A DataNode that is silent for this long is read from last and not written to.
+    pub stale_ms: u64,
+    /// Copies of the most urgent blocks that one DataNode makes at a time.
+    pub max_copies_per_node_hard: u32,
+    /// Replicas that a block keeps on nodes in service while others are in maintenance.
+    pub maintenance_min_replication: usize,
+    /// The operator's tables at the start.
+    pub hosts: HostTables,
     /// Start of the random sequence.
     pub seed: u64,
 }
@@ -72,7 +82,7 @@ impl Default for CoreSettings {
             lease_soft_ms: 60_000,
             lease_hard_ms: 20 * 60_000,
             lost_grace_ms: 10_000,
-            silent_dead_ms: 30_000,
+            silent_dead_ms: 630_000,
             safe_mode_threshold: 0.999,
             safe_mode_extension_ms: 3_000,
             park_ms: 5_000,
@@ -81,6 +91,10 @@ impl Default for CoreSettings {
             copy_timeout_ms: 5 * 60_000,
             recovery_timeout_ms: 10_000,
             excess_delay_ms: 30_000,
+            stale_ms: 30_000,
+            max_copies_per_node_hard: 4,
+            maintenance_min_replication: 1,
+            hosts: HostTables::default(),
             seed: 0,
         }
     }

@@ -9,6 +9,7 @@ use super::edit::{self, Edit, EditRecord};
 use super::features::Features;
 use super::inode::{Body, FileBody, Inode, ROOT_INODE_ID, Slot};
 use super::namespace::{Namespace, last_component, parent_path};
+use super::node_wishes::NodeWishes;
 use super::open_files::{OpenFile, OpenFiles, RECOVERY_HOLDER};
 use super::quota::Usage;
 use super::replicas::Replicas;
@@ -28,6 +29,8 @@ pub struct State {
     pub features: Features,
     /// Answers to repeat.
     pub retries: RetryCache,
+    /// What administrators said of DataNodes.
+    pub nodes: NodeWishes,
     /// The next inode's id.
     pub next_inode_id: u64,
     /// The next block's id.
@@ -67,7 +70,7 @@ pub enum ApplyError {
     },
 }
 
-pub(super) fn mismatch(edit: &'static str, subject: impl ToString, problem: &'static str) -> ApplyError {
+pub(crate) fn mismatch(edit: &'static str, subject: impl ToString, problem: &'static str) -> ApplyError {
     ApplyError::Mismatch {
         edit,
         subject: subject.to_string(),
@@ -84,6 +87,7 @@ impl State {
             open: OpenFiles::default(),
             features: Features::default(),
             retries: RetryCache::default(),
+            nodes: NodeWishes::default(),
             next_inode_id: ROOT_INODE_ID + 1,
             next_block_id: FIRST_BLOCK_ID,
             next_generation_stamp: FIRST_GENERATION_STAMP,
@@ -159,6 +163,11 @@ impl State {
             Edit::SetQuota(e) => self.set_quota(e),
             Edit::Concat(e) => self.concat(e, time_ms),
             Edit::DropBlocks(e) => self.drop_blocks(e, time_ms, removed),
+            Edit::SetNodeAdmin(e) => self.nodes.set_admin(&e.uuid, e.state, e.expires_unix_ms),
+            Edit::SetNodeRack(e) => {
+                self.nodes.set_rack(&e.uuid, &e.rack);
+                Ok(())
+            }
         }
     }
 

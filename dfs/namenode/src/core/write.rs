@@ -254,6 +254,7 @@ impl Core {
             existing,
             excluded,
             favored,
+            must_spread: false,
         };
         let targets = choose_targets(&self.datanodes, &mut self.rng, &request);
         for target in &targets {

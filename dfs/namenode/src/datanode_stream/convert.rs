@@ -8,8 +8,9 @@ use tonic::Status;
 
 use crate::core::command::{
     DataNodeMessage, Location, Order, Registration, ReplicaChange, ReplicaState, ReportedReplica, StorageReport,
+    StorageType,
 };
-use crate::core::datanodes::{DEFAULT_RACK, DataNodeDescriptor};
+use crate::core::datanodes::{DEFAULT_RACK, DataNodeDescriptor, NodeHealth};
 
 /// Longest name that a DataNode may use for itself, its volumes or its rack.
 const MAX_NAME: usize = 255;
@@ -55,6 +56,7 @@ pub(super) fn registration(register: proto::Register) -> Result<Registration, St
     Ok(Registration {
         descriptor,
         storages: storages(register.storages)?,
+        software_version: limited(register.software_version),
     })
 }
 
@@ -73,9 +75,45 @@ fn storages(storages: Vec<proto::Storage>) -> Result<Vec<StorageReport>, Status>
             dfs_used: storage.dfs_used.min(1 << 48),
             remaining: storage.remaining.min(1 << 48),
             failed: storage.failed,
+            storage_type: storage_type(storage.storage_type),
+            non_dfs_used: storage.non_dfs_used.min(1 << 48),
+            location: limited(storage.location),
         })
     };
     storages.into_iter().map(report).collect()
+}
+
+/// A text for reports only: cut rather than refused.
+fn limited(text: String) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect()
+}
+
+fn storage_type(number: i32) -> StorageType {
+    match proto::StorageType::try_from(number) {
+        Ok(proto::StorageType::Ssd) => StorageType::Ssd,
+        Ok(proto::StorageType::Archive) => StorageType::Archive,
+        Ok(proto::StorageType::RamDisk) => StorageType::RamDisk,
+        _ => StorageType::Disk,
+    }
+}
+
+fn health(heartbeat: &mut proto::Heartbeat) -> NodeHealth {
+    let failures = heartbeat.volume_failures.take().unwrap_or_default();
+    let scan = heartbeat.scan_results.take().unwrap_or_default();
+    NodeHealth {
+        xceivers: heartbeat.xceiver_count.min(1 << 20),
+        failed_volumes: failures.count,
+        failed_locations: failures
+            .failed_locations
+            .into_iter()
+            .take(MAX_STORAGES)
+            .map(limited)
+            .collect(),
+        last_failure_unix_ms: failures.last_failure_unix_ms.min(i64::MAX as u64),
+        capacity_lost: failures.capacity_lost.min(1 << 48),
+        corrupt_found: scan.corrupt_found,
+        last_scan_unix_ms: scan.last_block_scan_unix_ms.min(i64::MAX as u64),
+    }
 }
 
 fn replica(replica: proto::Replica) -> Result<ReportedReplica, Status> {
@@ -123,12 +161,14 @@ fn change(event: proto::ReplicaEvent) -> Result<(String, ReplicaChange, Reported
 pub(super) fn message(message: from_data_node::Message) -> Result<(DataNodeMessage, Option<u64>), Status> {
     Ok(match message {
         from_data_node::Message::Register(_) => return Err(bad("Register came a second time".to_owned())),
-        from_data_node::Message::Heartbeat(heartbeat) => {
+        from_data_node::Message::Heartbeat(mut heartbeat) => {
+            let health = health(&mut heartbeat);
             let active_transfers = heartbeat.active_transfers.min(1 << 20);
             (
                 DataNodeMessage::Heartbeat {
                     storages: storages(heartbeat.storages)?,
                     active_transfers,
+                    health,
                 },
                 None,
             )
@@ -180,10 +220,19 @@ fn target(location: Location) -> proto::Target {
 /// An order on the wire. `Close` is no message: the session itself acts on it.
 pub(super) fn order(order: Order) -> to_data_node::Message {
     match order {
-        Order::Replicate { block, targets } => to_data_node::Message::ReplicateBlock(proto::ReplicateBlock {
+        Order::Replicate {
+            block,
+            targets,
+            bytes_per_second,
+            balancing,
+        } => to_data_node::Message::ReplicateBlock(proto::ReplicateBlock {
             block: Some(block.into()),
             targets: targets.into_iter().map(target).collect(),
-            ..Default::default()
+            bytes_per_second,
+            balancing,
+        }),
+        Order::SetBandwidth { balancing } => to_data_node::Message::SetBandwidth(proto::SetBandwidth {
+            balancing_bytes_per_second: balancing,
         }),
         Order::Delete { blocks } => to_data_node::Message::DeleteReplicas(proto::DeleteReplicas {
             blocks: blocks.into_iter().map(Into::into).collect(),

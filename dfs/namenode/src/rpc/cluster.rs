@@ -5,8 +5,11 @@ use quarry_dfs_wire::proto::hadoop::hdfs::{
     self as proto, ChecksumTypeProto, DatanodeReportTypeProto, SafeModeActionProto,
 };
 
+use quarry_dfs_wire::proto::hadoop::hdfs::datanode_info_proto::AdminState as AdminStateProto;
+
 use super::{Answer, Call, convert, unexpected};
-use crate::core::command::{DataNodeFilter, DataNodeStatus, Operation, Reply, SafeModeAction};
+use crate::core::command::{DataNodeFilter, DataNodeStatus, Operation, Reply, SafeModeAction, StorageType};
+use crate::core::datanodes::AdminState;
 use crate::core::storage_policy::DEFAULT_POLICY;
 use crate::driver;
 
@@ -51,9 +54,9 @@ pub(super) async fn get_fs_stats(
             under_replicated: stats.under_replicated,
             corrupt_blocks: stats.corrupt,
             missing_blocks: stats.missing,
-            missing_repl_one_blocks: Some(0),
+            missing_repl_one_blocks: Some(stats.missing_one),
             blocks_in_future: Some(0),
-            pending_deletion_blocks: Some(0),
+            pending_deletion_blocks: Some(stats.pending_deletion),
         }),
         other => Err(unexpected(&other)),
     }
@@ -64,10 +67,9 @@ async fn datanodes(call: &Call<'_>, kind: DatanodeReportTypeProto) -> Answer<Vec
         DatanodeReportTypeProto::All => DataNodeFilter::All,
         DatanodeReportTypeProto::Live => DataNodeFilter::Live,
         DatanodeReportTypeProto::Dead => DataNodeFilter::Dead,
-        // No DataNode is ever in these states here.
-        DatanodeReportTypeProto::Decommissioning
-        | DatanodeReportTypeProto::EnteringMaintenance
-        | DatanodeReportTypeProto::InMaintenance => return Ok(Vec::new()),
+        DatanodeReportTypeProto::Decommissioning => DataNodeFilter::Decommissioning,
+        DatanodeReportTypeProto::EnteringMaintenance => DataNodeFilter::EnteringMaintenance,
+        DatanodeReportTypeProto::InMaintenance => DataNodeFilter::InMaintenance,
     };
     match call.run(Operation::GetDataNodeReport { filter }).await? {
         Reply::DataNodes(nodes) => Ok(nodes),
@@ -83,9 +85,22 @@ fn datanode_info(node: &DataNodeStatus) -> proto::DatanodeInfoProto {
         remaining: Some(node.remaining),
         block_pool_used: Some(node.used),
         last_update: Some(now_ms.saturating_sub(node.silent_ms)),
-        xceiver_count: Some(node.active_transfers),
-        non_dfs_used: Some(node.capacity.saturating_sub(node.used).saturating_sub(node.remaining)),
+        xceiver_count: Some(node.health.xceivers.max(node.active_transfers)),
+        non_dfs_used: Some(node.non_dfs_used),
+        admin_state: Some(admin_state(node.admin) as i32),
+        last_block_report_time: Some(node.last_report_unix_ms),
+        num_blocks: Some(u32::try_from(node.blocks).unwrap_or(u32::MAX)),
         ..convert::datanode(&node.node)
+    }
+}
+
+fn admin_state(state: AdminState) -> AdminStateProto {
+    match state {
+        AdminState::Normal => AdminStateProto::Normal,
+        AdminState::DecommissionInProgress => AdminStateProto::DecommissionInprogress,
+        AdminState::Decommissioned => AdminStateProto::Decommissioned,
+        AdminState::EnteringMaintenance => AdminStateProto::EnteringMaintenance,
+        AdminState::InMaintenance => AdminStateProto::InMaintenance,
     }
 }
 
@@ -106,7 +121,7 @@ pub(super) async fn get_datanode_storage_report(
     let nodes = datanodes(call, request.r#type()).await?;
     let reports = nodes.iter().map(|node| proto::DatanodeStorageReportProto {
         datanode_info: datanode_info(node),
-        storage_reports: node.storages.iter().map(storage_report).collect(),
+        storage_reports: node.storages.iter().map(|(report, _)| storage_report(report)).collect(),
     });
     Ok(proto::GetDatanodeStorageReportResponseProto {
         datanode_storage_reports: reports.collect(),
@@ -124,9 +139,20 @@ fn storage_report(storage: &crate::core::command::StorageReport) -> proto::Stora
         block_pool_used: Some(storage.dfs_used),
         storage: Some(proto::DatanodeStorageProto {
             storage_uuid: storage.storage_id.clone(),
+            storage_type: Some(storage_type(storage.storage_type) as i32),
             ..Default::default()
         }),
-        ..Default::default()
+        non_dfs_used: (storage.non_dfs_used > 0).then_some(storage.non_dfs_used),
+        mount: (!storage.location.is_empty()).then(|| storage.location.clone()),
+    }
+}
+
+fn storage_type(kind: StorageType) -> proto::StorageTypeProto {
+    match kind {
+        StorageType::Disk => proto::StorageTypeProto::Disk,
+        StorageType::Ssd => proto::StorageTypeProto::Ssd,
+        StorageType::Archive => proto::StorageTypeProto::Archive,
+        StorageType::RamDisk => proto::StorageTypeProto::RamDisk,
     }
 }
 

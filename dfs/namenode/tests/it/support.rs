@@ -19,6 +19,7 @@ pub(crate) fn config(dir: &Path) -> NameNodeConfig {
         dir: dir.to_owned(),
         rpc_address: "127.0.0.1:0".parse().unwrap(),
         link_address: "127.0.0.1:0".parse().unwrap(),
+        http_address: "127.0.0.1:0".parse().unwrap(),
         min_block_size: ByteSize::b(1),
         superuser: "hdfs".to_owned(),
         heartbeat_interval: Duration::from_millis(200),

@@ -40,6 +40,7 @@ pub(crate) async fn namenode(args: NamenodeArgs) -> anyhow::Result<()> {
         dir: args.dir,
         rpc_address: args.rpc_address,
         link_address: args.link_address,
+        http_address: ([127, 0, 0, 1], 0).into(),
         ..NameNodeConfig::default()
     };
     let handle = NameNode::start(config).await?;

@@ -3,7 +3,7 @@
 use quarry_dfs_wire::block::{Block, BlockId, GenerationStamp};
 
 use super::Location;
-use crate::core::datanodes::DataNodeDescriptor;
+use crate::core::datanodes::{DataNodeDescriptor, NodeHealth};
 
 /// A DataNode's introduction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,10 +12,26 @@ pub struct Registration {
     pub descriptor: DataNodeDescriptor,
     /// Its volumes.
     pub storages: Vec<StorageReport>,
+    /// Version of its program.
+    pub software_version: String,
+}
+
+/// What a volume is made of. Names and numbers are HDFS's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StorageType {
+    /// A disk.
+    #[default]
+    Disk,
+    /// A solid state disk.
+    Ssd,
+    /// A slow, dense one.
+    Archive,
+    /// Memory.
+    RamDisk,
 }
 
 /// One volume's figures, in bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StorageReport {
     /// The volume's id.
     pub storage_id: String,
@@ -27,6 +43,12 @@ pub struct StorageReport {
     pub remaining: u64,
     /// The volume failed: its replicas are gone.
     pub failed: bool,
+    /// What it is made of.
+    pub storage_type: StorageType,
+    /// Used by anything but blocks.
+    pub non_dfs_used: u64,
+    /// Its directory, for reports.
+    pub location: String,
 }
 
 /// State of a replica as reported.
@@ -71,6 +93,8 @@ pub enum DataNodeMessage {
         storages: Vec<StorageReport>,
         /// Transfers under way.
         active_transfers: u32,
+        /// Beyond the figures.
+        health: NodeHealth,
     },
     /// Changes in the order in which they happened: storage id, change, replica.
     Changes(Vec<(String, ReplicaChange, ReportedReplica)>),
@@ -107,6 +131,15 @@ pub enum Order {
         block: Block,
         /// Where to.
         targets: Vec<Location>,
+        /// Most bytes per second; 0 for the DataNode's own limit.
+        bytes_per_second: u64,
+        /// It only evens out the load.
+        balancing: bool,
+    },
+    /// Send no more than this per second for balancing.
+    SetBandwidth {
+        /// Bytes per second.
+        balancing: u64,
     },
     /// Delete replicas.
     Delete {

@@ -1,5 +1,6 @@
 //! What goes into the core and what comes out: commands, replies, actions. Plain values, no protobuf, no channels.
 
+mod admin;
 mod datanode;
 mod operation;
 mod reply;
@@ -7,6 +8,7 @@ mod reply;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use self::admin::*;
 pub use self::datanode::*;
 pub use self::operation::*;
 pub use self::reply::*;

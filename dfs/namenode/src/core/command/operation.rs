@@ -2,6 +2,7 @@
 
 use quarry_dfs_wire::block::Block;
 
+use super::AdminOperation;
 use crate::core::acl_calls::{AclChange, Modes};
 use crate::core::storage_policy::StorageType;
 use crate::core::xattr::{SetFlags, XAttr};
@@ -53,6 +54,12 @@ pub enum DataNodeFilter {
     Live,
     /// Those given up.
     Dead,
+    /// Those being decommissioned.
+    Decommissioning,
+    /// Those about to be in maintenance.
+    EnteringMaintenance,
+    /// Those in maintenance.
+    InMaintenance,
 }
 
 /// What a caller may do with safe mode.
@@ -270,11 +277,16 @@ pub enum Operation {
     SetSafeMode {
         action: SafeModeAction,
     },
+    /// An administrator's.
+    Admin(AdminOperation),
 }
 
 impl Operation {
     /// Whether the answer may leave before the log is synced.
     pub fn is_read(&self) -> bool {
+        if let Self::Admin(admin) = self {
+            return admin.is_read();
+        }
         matches!(
             self,
             Self::GetFileInfo { .. }

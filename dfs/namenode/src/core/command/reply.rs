@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quarry_dfs_wire::block::Block;
 
-use super::StorageReport;
+use super::{AdminReply, DataNodeStatus};
 use crate::core::acl::AclEntry;
 use crate::core::datanodes::DataNodeDescriptor;
 use crate::core::error::FsError;
@@ -163,27 +163,16 @@ pub struct FsStats {
     pub corrupt: u64,
     /// Blocks without any good replica.
     pub missing: u64,
-}
-
-/// One DataNode as shown to an administrator.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DataNodeStatus {
-    /// Who it is.
-    pub node: Arc<DataNodeDescriptor>,
-    /// In contact.
-    pub live: bool,
-    /// Bytes on its volumes.
-    pub capacity: u64,
-    /// Bytes used by blocks.
-    pub used: u64,
-    /// Bytes left.
-    pub remaining: u64,
-    /// Milliseconds since its last sign of life.
-    pub silent_ms: u64,
-    /// Transfers under way at its last heartbeat.
-    pub active_transfers: u32,
-    /// Its volumes.
-    pub storages: Vec<StorageReport>,
+    /// Those of them of which one replica was wanted.
+    pub missing_one: u64,
+    /// Blocks with one good replica left.
+    pub highest_priority: u64,
+    /// Blocks on too few racks.
+    pub badly_distributed: u64,
+    /// Blocks that are being copied.
+    pub pending_copies: u64,
+    /// Replicas that are to be deleted and not ordered yet.
+    pub pending_deletion: u64,
 }
 
 /// The answer to an operation.
@@ -219,4 +208,6 @@ pub enum Reply {
     OpenFiles(Vec<OpenFileEntry>, bool),
     /// DataNodes.
     DataNodes(Vec<DataNodeStatus>),
+    /// An administrator's.
+    Admin(AdminReply),
 }

@@ -1,5 +1,6 @@
 //! Scenarios played against the core: commands in, decisions out, on a clock that the script moves.
 
+mod decommission;
 mod durability;
 mod permissions;
 mod placement;
@@ -16,7 +17,7 @@ use quarry_dfs_wire::block::{Block, BlockId};
 use super::Core;
 use super::acl_calls::Modes;
 use super::command::*;
-use super::datanodes::{DEFAULT_RACK, DataNodeDescriptor};
+use super::datanodes::{DEFAULT_RACK, DataNodeDescriptor, NodeHealth};
 use super::edit::EditRecord;
 use super::error::FsError;
 use super::retry_cache::CallKey;
@@ -89,6 +90,7 @@ impl Script {
 
     pub(super) fn step(&mut self, command: Command) -> Vec<(RequestId, Result<Reply, FsError>)> {
         let outcome = self.core.step(self.now, command);
+        self.check_holdings();
         if !outcome.edits.is_empty() {
             let (txid, time_ms) = (self.log.len() as u64 + 1, self.now.unix_ms);
             self.log.push(EditRecord {
@@ -101,6 +103,19 @@ impl Script {
         self.orders
             .extend(outcome.actions.into_iter().map(|action| (action.session, action.order)));
         outcome.replies
+    }
+
+    /// Both directions of "who holds what" say the same, whatever happened.
+    fn check_holdings(&self) {
+        let mut held = 0;
+        for block in self.core.state.blocks.iter() {
+            held += block.replicas.as_slice().len();
+            for storage in block.replicas.as_slice() {
+                assert!(self.core.holdings.of(*storage).contains(block.id));
+            }
+        }
+        let storages = self.core.datanodes.iter().flat_map(|(_, node)| &node.storages);
+        assert_eq!(held, storages.map(|ix| self.core.holdings.of(*ix).len()).sum::<usize>());
     }
 
     /// Moves the clock on in steps of a tick.
@@ -160,6 +175,7 @@ impl Script {
         let registration = Registration {
             descriptor,
             storages: vec![storage(n, remaining)],
+            software_version: String::new(),
         };
         let (request, session) = (RequestId(self.next_request), SessionId(n));
         let replies = self.step(Command::Register {
@@ -196,6 +212,7 @@ impl Script {
             DataNodeMessage::Heartbeat {
                 storages: vec![storage(n, GIB)],
                 active_transfers: 0,
+                health: NodeHealth::default(),
             },
         );
     }
@@ -301,7 +318,7 @@ pub(super) fn storage(n: u64, remaining: u64) -> StorageReport {
         capacity: GIB,
         dfs_used: GIB - remaining,
         remaining,
-        failed: false,
+        ..StorageReport::default()
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 fn replicate_orders(s: &mut Script) -> Vec<(u64, Block, Vec<u64>)> {
     let orders = s.take_orders().into_iter().filter_map(|(n, order)| match order {
-        Order::Replicate { block, targets } => Some((
+        Order::Replicate { block, targets, .. } => Some((
             n,
             block,
             targets
@@ -67,6 +67,17 @@ fn a_silent_node_is_given_up() {
     let (_, nodes) = s.write("/f", 2, 5);
     let alive: Vec<u64> = (1..=3).filter(|n| *n != nodes[0]).collect();
     pass_alive(&mut s, 31_000, &alive);
+    // Stale by now: read from last, not yet given up.
+    let operation = Operation::GetBlockLocations {
+        path: "/f".to_owned(),
+        offset: 0,
+        length: u64::MAX,
+    };
+    let Ok(Reply::Blocks(blocks)) = s.call(operation) else {
+        panic!()
+    };
+    assert_eq!(nodes_of(&blocks.blocks[0]), [nodes[1], nodes[0]]);
+    pass_alive(&mut s, 600_000, &alive);
     assert_eq!(s.holders("/f").len(), 1);
     assert!(
         s.take_orders()
@@ -260,6 +271,7 @@ fn a_second_process_with_a_live_uuid_is_refused() {
     let registration = Registration {
         descriptor,
         storages: vec![],
+        software_version: String::new(),
     };
     let (request, session) = (RequestId(99), SessionId(99));
     let replies = s.step(Command::Register {

@@ -1,0 +1,148 @@
+//! What administrators may ask for.
+
+use std::sync::Arc;
+
+use super::StorageReport;
+use crate::core::datanodes::{AdminState, DataNodeDescriptor, Liveness, NodeHealth};
+use crate::core::decommission::Remaining;
+use crate::core::topology::HostTables;
+
+/// What is wished for a DataNode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AdminWish {
+    /// That it serves.
+    #[default]
+    InService,
+    /// That it leaves for good.
+    Decommission,
+    /// That it may be away for a while.
+    Maintenance {
+        /// Until then, milliseconds since the epoch; 0 for as long as nothing else is said.
+        expires_unix_ms: u64,
+    },
+}
+
+/// An administrator's wish. Nodes are named by uuid, `host:port`, `ip:port`, host name or ip.
+#[derive(Debug, Clone)]
+pub enum AdminOperation {
+    /// The cluster's figures and all its nodes.
+    Report,
+    /// Has a node leave or stay.
+    SetNode {
+        /// The node.
+        node: String,
+        /// What is wished.
+        wish: AdminWish,
+    },
+    /// Puts a node on a rack; an empty one returns to what the table or the node says.
+    SetRack {
+        /// The node.
+        node: String,
+        /// The rack.
+        rack: String,
+    },
+    /// Takes new tables in.
+    RefreshNodes {
+        /// The tables.
+        hosts: HostTables,
+    },
+    /// Only checks that the caller is a superuser.
+    CheckSuperuser,
+    /// Tells all nodes how fast they may copy for balancing.
+    SetBalancerBandwidth {
+        /// Bytes per second.
+        bytes_per_second: u64,
+    },
+    /// Files with a block that has no good replica, as (block id, path) from this block on.
+    ListCorruptFileBlocks {
+        /// Only files at or below this path.
+        path: String,
+        /// Block to go on from.
+        from: u64,
+        /// Most entries.
+        limit: usize,
+    },
+}
+
+impl AdminOperation {
+    /// Whether the answer may leave before the log is synced.
+    pub fn is_read(&self) -> bool {
+        matches!(
+            self,
+            Self::Report | Self::CheckSuperuser | Self::ListCorruptFileBlocks { .. }
+        )
+    }
+}
+
+/// One DataNode as shown to an administrator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataNodeStatus {
+    /// Who it is.
+    pub node: Arc<DataNodeDescriptor>,
+    /// In contact.
+    pub live: bool,
+    /// How it is known to be.
+    pub liveness: Liveness,
+    /// Silent for a while.
+    pub stale: bool,
+    /// Whether it is in service.
+    pub admin: AdminState,
+    /// When maintenance ends, milliseconds since the epoch; 0 for no end.
+    pub maintenance_expires_unix_ms: u64,
+    /// What keeps it from leaving.
+    pub remaining_work: Remaining,
+    /// Bytes on its volumes.
+    pub capacity: u64,
+    /// Bytes used by blocks.
+    pub used: u64,
+    /// Bytes used by anything else.
+    pub non_dfs_used: u64,
+    /// Bytes left.
+    pub remaining: u64,
+    /// Milliseconds since its last sign of life.
+    pub silent_ms: u64,
+    /// Transfers under way at its last heartbeat.
+    pub active_transfers: u32,
+    /// Its volumes, each with its number of good replicas.
+    pub storages: Vec<(StorageReport, u64)>,
+    /// Good replicas.
+    pub blocks: u64,
+    /// Version of its program.
+    pub software_version: String,
+    /// Its health.
+    pub health: NodeHealth,
+    /// Its last full report, milliseconds since the epoch; 0 for none yet.
+    pub last_report_unix_ms: u64,
+}
+
+/// The cluster as shown to an administrator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClusterStatus {
+    /// Totals.
+    pub stats: super::FsStats,
+    /// Bytes used by anything but blocks.
+    pub non_dfs_used: u64,
+    /// Files and directories.
+    pub inodes: u64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Files being written.
+    pub open_files: u64,
+    /// Why it is in safe mode; `None` when it is not.
+    pub safe_mode: Option<String>,
+    /// The last transaction.
+    pub last_txid: u64,
+    /// Milliseconds since the start.
+    pub uptime_ms: u64,
+    /// All DataNodes.
+    pub nodes: Vec<DataNodeStatus>,
+}
+
+/// The answer to an administrator.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AdminReply {
+    /// The cluster.
+    Cluster(Box<ClusterStatus>),
+    /// Blocks without a good replica, and the block to go on from.
+    CorruptFiles(Vec<(u64, String)>, u64),
+}
