@@ -42,6 +42,9 @@ pub struct Endpoints {
 pub struct NameNode {
     /// Hadoop RPC, `127.0.0.1:PORT`.
     pub rpc: SocketAddr,
+    /// Where it serves `fsck` over HTTP, if it does.
+    #[serde(default)]
+    pub http: Option<SocketAddr>,
     /// Process id.
     pub pid: u32,
 }
@@ -77,7 +80,19 @@ impl Cluster {
     /// # Errors
     /// The binary is not built, or it did not get ready.
     pub fn start(dir: &Path, nodes: u16) -> Result<Self> {
+        Self::start_with(dir, nodes, "")
+    }
+
+    /// As [`Self::start`], with `configuration` as the text of the configuration file.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(dir: &Path, nodes: u16, configuration: &str) -> Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let file = dir.join("quarry.toml");
+        std::fs::write(&file, configuration)?;
         let mut command = quiet(binary()?);
+        command.env("QUARRY_CONFIG", file);
         command
             .args(["local", "--processes", "--nodes", &nodes.to_string(), "--dir"])
             .arg(dir);
@@ -163,11 +178,15 @@ fn read_endpoints(dir: &Path) -> Result<Endpoints> {
     serde_json::from_str(&text).with_context(|| format!("{}: {text}", file.display()))
 }
 
-/// The binary of this build: cargo puts it into the target folder of the profile that this crate was built with.
+/// The binary that the environment variable `QUARRY_BIN` names, else that of this build: cargo puts it into the target folder of the profile that this crate was built with.
 ///
 /// # Errors
 /// It is not there.
 pub fn binary() -> Result<PathBuf> {
+    if let Some(binary) = env::var_os("QUARRY_BIN").map(PathBuf::from) {
+        ensure!(binary.is_file(), "QUARRY_BIN={}: no such file", binary.display());
+        return Ok(binary);
+    }
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("this crate lies in the workspace")?;

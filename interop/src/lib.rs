@@ -7,8 +7,11 @@
 
 pub mod cluster;
 pub mod data;
+pub mod differential;
+pub mod java;
 pub mod oracle;
 mod process;
+pub use process::Finished;
 pub mod python;
 pub mod shell;
 pub mod tools;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::process::{Group, quiet};
-use crate::shell::JVM_FLAGS;
+use crate::java::ClassPath;
+use crate::process::Group;
 use crate::tools;
 
 /// JVM, format, three DataNodes: 10 s on an idle two-core machine.
@@ -19,6 +19,7 @@ const START_LIMIT: Duration = Duration::from_secs(180);
 pub struct Oracle {
     _process: Group,
     namenode: SocketAddr,
+    http: SocketAddr,
 }
 
 impl Oracle {
@@ -28,26 +29,28 @@ impl Oracle {
     /// The JVM ended or took more than three minutes; its own output tells why.
     pub fn start(jars: &Path, dir: &Path, user: &str, datanodes: u16) -> Result<Self> {
         let source = tools::home().join("java/Oracle.java");
-        let mut command = quiet("java");
-        command.args(JVM_FLAGS).arg("-cp").arg(tools::class_path(dir, jars));
+        let mut command = ClassPath::new(dir, &[jars]).java(user)?;
         command.arg(source).arg(dir.join("data")).arg(datanodes.to_string());
-        command
-            .env("HADOOP_USER_NAME", user)
-            .stdin(Stdio::piped())
-            .stderr(Stdio::null());
+        command.stdin(Stdio::piped()).stderr(Stdio::null());
         let mut process = Group::start("the HDFS oracle", &mut command)?;
-        let address = process.wait_for_line("ready ", START_LIMIT)?;
-        let namenode = address
-            .parse()
-            .with_context(|| format!("the oracle's address '{address}'"))?;
+        let addresses = process.wait_for_line("ready ", START_LIMIT)?;
+        let (namenode, http) = addresses
+            .split_once(' ')
+            .with_context(|| format!("two addresses, not '{addresses}'"))?;
         Ok(Self {
             _process: process,
-            namenode,
+            namenode: namenode.parse().with_context(|| addresses.clone())?,
+            http: http.parse().with_context(|| addresses.clone())?,
         })
     }
 
     /// The NameNode's RPC address.
     pub fn namenode(&self) -> SocketAddr {
         self.namenode
+    }
+
+    /// The NameNode's HTTP address, which serves `fsck`.
+    pub fn http(&self) -> SocketAddr {
+        self.http
     }
 }

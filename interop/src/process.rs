@@ -1,13 +1,13 @@
 //! Child processes that do not outlive their test.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// A child that leads its own process group; the whole group is killed when this is dropped.
@@ -15,6 +15,31 @@ use rustix::process::{Pid, Signal, kill_process_group};
 pub(crate) struct Group {
     child: Child,
     name: &'static str,
+}
+
+/// A program that ended.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// How.
+    pub status: ExitStatus,
+    /// Its stdout.
+    pub out: String,
+    /// Its stderr.
+    pub err: String,
+}
+
+impl Finished {
+    /// Itself, if the program ended well.
+    ///
+    /// # Errors
+    /// It did not: with its last words.
+    pub fn success(self, what: &str) -> Result<Self> {
+        let said = format!("{}\n{}", self.out, self.err);
+        let lines: Vec<&str> = said.lines().collect();
+        let last = lines[lines.len().saturating_sub(60)..].join("\n");
+        ensure!(self.status.success(), "{what} ended with {}:\n{last}", self.status);
+        Ok(self)
+    }
 }
 
 impl Group {
@@ -25,6 +50,29 @@ impl Group {
             .spawn()
             .with_context(|| format!("start {name}: {command:?}"))?;
         Ok(Self { child, name })
+    }
+
+    /// Runs `command` to its end and returns all that it said.
+    ///
+    /// # Errors
+    /// It did not start, or did not end within `limit`: then it and its children are killed.
+    pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<Finished> {
+        let mut group = Self::start("a program", command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+        let deadline = Instant::now() + limit;
+        let out = collect(group.child.stdout.take().context("stdout is piped")?);
+        let err = collect(group.child.stderr.take().context("stderr is piped")?);
+        let mut texts = Vec::new();
+        for pipe in [out, err] {
+            // The end of its output is the end of the program and of all its children.
+            match pipe.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(text) => texts.push(text),
+                Err(_) => bail!("it did not end within {limit:?}"),
+            }
+        }
+        let status = group.child.wait()?;
+        let err = texts.pop().unwrap_or_default();
+        let out = texts.pop().unwrap_or_default();
+        Ok(Finished { status, out, err })
     }
 
     pub(crate) fn child(&mut self) -> &mut Child {
@@ -87,6 +135,16 @@ fn forward_lines(out: ChildStdout) -> mpsc::Receiver<String> {
             // Nobody listens any more once the line was found: keep reading, so that the child can go on.
             let _ = tx.send(line);
         }
+    });
+    rx
+}
+
+fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (tx, rx) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        let _ = tx.send(String::from_utf8_lossy(&bytes).into_owned());
     });
     rx
 }

@@ -3,15 +3,13 @@
 use std::io::{BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::process::{Group, quiet};
+use crate::java::{ClassPath, write_configuration};
+use crate::process::Group;
 use crate::tools;
-
-/// Start fast rather than run fast: one compiler, one collector.
-pub(crate) const JVM_FLAGS: [&str; 2] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
 
 /// What one command did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,22 +37,22 @@ impl FsShell {
     /// # Errors
     /// The JVM could not be started.
     pub fn start(jars: &Path, dir: &Path, namenode: SocketAddr, user: &str) -> Result<Self> {
-        write_configuration(dir, namenode)?;
-        let mut command = quiet("java");
-        command.args(JVM_FLAGS).arg(format!(
+        write_configuration(dir, namenode, &[])?;
+        let mut command = ClassPath::new(dir, &[jars]).java(user)?;
+        command.arg(format!(
             "-Dorg.slf4j.simpleLogger.logFile={}",
             dir.join("client.log").display()
         ));
-        command
-            .arg("-cp")
-            .arg(tools::class_path(dir, jars))
-            .arg(tools::home().join("java/FsShellServer.java"));
-        command
-            .env("HADOOP_USER_NAME", user)
-            .env("TZ", "UTC")
-            .env("LC_ALL", "C.UTF-8")
-            .stdin(Stdio::piped());
-        let mut process = Group::start("Hadoop's FsShell", &mut command)?;
+        command.arg(tools::home().join("java/FsShellServer.java"));
+        Self::launch(&mut command)
+    }
+
+    /// Starts `command`, a JVM whose program speaks the framing of `java/FsShellServer.java`.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub(crate) fn launch(command: &mut Command) -> Result<Self> {
+        let mut process = Group::start("Hadoop's FsShell", command.stdin(Stdio::piped()))?;
         let requests = process.child().stdin.take().context("stdin is piped")?;
         let answers = BufReader::new(process.child().stdout.take().context("stdout is piped")?);
         Ok(Self {
@@ -102,16 +100,6 @@ fn request<S: AsRef<str>>(args: &[S]) -> Vec<u8> {
         frame.extend_from_slice(arg);
     }
     frame
-}
-
-fn write_configuration(dir: &Path, namenode: SocketAddr) -> Result<()> {
-    let file = dir.join("core-site.xml");
-    let text = format!(
-        "<configuration><property><name>fs.defaultFS</name><value>hdfs://{namenode}</value></property></configuration>\n"
-    );
-    std::fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
-    // Both files must be there, though all else is the client's default.
-    Ok(std::fs::write(dir.join("hdfs-site.xml"), "<configuration/>\n")?)
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@ pub enum Tool {
     HadoopClient,
     /// The jars of a whole Apache HDFS.
     HdfsOracle,
-    /// A Python environment with hdfs-native, ADBC and pyarrow.
+    /// Programs that run on the oracle's jars as their library: MapReduce's examples, JUnit.
+    HdfsPrograms,
+    /// A Python environment with hdfs-native, ADBC, pyarrow, PySpark and chDB.
     Python,
 }
 
@@ -24,6 +26,7 @@ impl Tool {
         match self {
             Self::HadoopClient => "client-jars",
             Self::HdfsOracle => "oracle-jars",
+            Self::HdfsPrograms => "program-jars",
             Self::Python => "python",
         }
     }
@@ -31,7 +34,9 @@ impl Tool {
     fn is_required(self) -> bool {
         match self {
             Self::HdfsOracle => env::var_os(ORACLE).is_some_and(|v| v == "1"),
-            Self::HadoopClient | Self::Python => env::var_os(INTEROP).is_some_and(|v| v == "required"),
+            Self::HadoopClient | Self::HdfsPrograms | Self::Python => {
+                env::var_os(INTEROP).is_some_and(|v| v == "required")
+            }
         }
     }
 }
@@ -52,9 +57,20 @@ pub fn find(tool: Tool) -> Option<PathBuf> {
     None
 }
 
-/// The class path of all jars in `folder`, behind `extra`.
-pub(crate) fn class_path(extra: &Path, folder: &Path) -> String {
-    format!("{}:{}/*", extra.display(), folder.display())
+/// Jars of whole Hadoop and of the programs that run on it, or `None` as [`find`] says it. The oracle's jars serve as a library here: its
+/// daemons are not started, so that these tests do not wait for [`ORACLE`].
+///
+/// # Panics
+/// If they are missing and required.
+pub fn hadoop() -> Option<[PathBuf; 2]> {
+    let programs = find(Tool::HdfsPrograms)?;
+    let library = cache().join(Tool::HdfsOracle.folder());
+    assert!(
+        library.join(".made-from").is_file(),
+        "{} is half made: run interop/setup",
+        library.display()
+    );
+    Some([programs, library])
 }
 
 /// Where `interop/setup` puts things.

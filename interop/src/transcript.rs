@@ -126,7 +126,7 @@ fn split_words(command: &str) -> Result<Vec<String>> {
 }
 
 /// Replaces each `2026-11-23 06:20` and `2026-11-23 06:20:11` by `<time>`.
-fn mask_times(line: &str) -> String {
+pub(crate) fn mask_times(line: &str) -> String {
     const SHAPES: [&str; 2] = ["dddd-dd-dd dd:dd:dd", "dddd-dd-dd dd:dd"];
     let mut masked = String::new();
     let mut rest = line;
