@@ -1,5 +1,6 @@
 //! What a client is told about its cluster, and the limits it keeps. Defaults suit one machine and a real cluster alike.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -54,6 +55,9 @@ pub struct DfsClientConfig {
     pub write_window: ByteSize,
     /// Blocks of one read that are fetched at the same time.
     pub read_parallelism: usize,
+    /// Unix socket of DataNodes on this machine, which hand out the open files of their replicas; `_PORT` stands for the DataNode's
+    /// transfer port. Absent: their replicas are read over TCP. HDFS's `dfs.domain.socket.path`.
+    pub domain_socket: Option<PathBuf>,
     /// How long the object store trusts the block locations of a path it has read before. Own changes are seen at once.
     #[serde(with = "humantime_serde")]
     pub location_ttl: Duration,
@@ -78,6 +82,7 @@ impl Default for DfsClientConfig {
             write_packet_size: ByteSize::kib(256),
             write_window: ByteSize::mib(8),
             read_parallelism: 4,
+            domain_socket: None,
             location_ttl: Duration::from_secs(2),
         }
     }

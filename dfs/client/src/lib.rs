@@ -2,7 +2,8 @@
 //!
 //! - [`DfsClient`] talks to one HDFS-compatible NameNode: namespace, block locations, [`FileWriter`], [`FileReader`].
 //! - [`DfsObjectStore`] offers it as an `object_store::ObjectStore`, with atomic puts and renames.
-//! - [`LocalReplicas`] lets a process that hosts a DataNode read its replicas from the disk.
+//! - [`LocalReplicas`] lets a process that hosts a DataNode read its replicas from the disk; [`DomainSocketReplicas`] does so for
+//!   a process beside one.
 //!
 //! A read, in order: locations (cached) → the block's replicas by closeness, own disk first → bytes with CRC32C
 //! verified → on failure the next replica, the bad one reported → fresh locations once → error that names each replica.
@@ -14,6 +15,7 @@
 
 mod acl;
 mod attributes;
+mod buffers;
 mod checksum;
 mod client;
 mod cluster;
@@ -21,11 +23,13 @@ mod config;
 mod connections;
 mod convert;
 mod dead_nodes;
+mod domain_socket;
 mod error;
 mod glob;
 mod lease;
 mod local;
 mod local_replica;
+mod local_sources;
 mod location;
 mod location_cache;
 mod namenode;
@@ -45,6 +49,7 @@ pub use checksum::{ChecksumCombine, FileChecksum};
 pub use client::{DfsClient, MkdirOptions, RenameOptions};
 pub use cluster::{AdminState, DataNodeReport, DataNodeState, SafeModeAction};
 pub use config::DfsClientConfig;
+pub use domain_socket::DomainSocketReplicas;
 pub use error::{Error, Failures, ReplicaFailure, Result, Retry, TransferError};
 pub use glob::{GlobError, GlobPattern};
 pub use local::{LocalReplica, LocalReplicas};

@@ -1,15 +1,18 @@
 //! One open local replica: its descriptors, and which of its chunks have been verified.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use quarry_dfs_wire::checksum::{DataChecksum, META_HEADER_LENGTH};
-use rustix::buffer::spare_capacity;
+use rustix::io::{ReadWriteFlags, preadv2};
 
+use crate::buffers::Buffer;
 use crate::error::TransferError;
 use crate::local::LocalReplica;
 
@@ -17,11 +20,12 @@ pub(crate) struct OpenReplica {
     pub(crate) pool: String,
     /// When it was last used, by the cache's clock.
     pub(crate) last_used: AtomicU64,
+    pub(crate) opened: Instant,
     data: File,
     meta: File,
     length: u64,
     checksum: DataChecksum,
-    verified: ChunkSet,
+    verified: Arc<ChunkSet>,
 }
 
 impl OpenReplica {
@@ -33,15 +37,28 @@ impl OpenReplica {
         Ok(Self {
             pool: pool.to_owned(),
             last_used: AtomicU64::new(now),
+            opened: Instant::now(),
             data: files.data,
             meta: files.meta,
             length: files.length,
             checksum,
-            verified: ChunkSet::new(chunks),
+            verified: Arc::new(ChunkSet::new(chunks)),
         })
     }
 
-    /// Reads `range`, which must lie within the replica; every byte returned has been verified once.
+    /// Takes over what was verified through other descriptors of the same files.
+    pub(crate) fn inherit(&mut self, before: &Self) {
+        let identity = |file: &File| {
+            let found = file.metadata().ok()?;
+            Some((found.dev(), found.ino(), found.len(), found.mtime(), found.mtime_nsec()))
+        };
+        let same = identity(&self.data).is_some() && identity(&self.data) == identity(&before.data);
+        if same && self.length == before.length {
+            self.verified = Arc::clone(&before.verified);
+        }
+    }
+
+    /// Reads `range`, which must lie within the replica; every byte returned has been verified once. May wait for the disk.
     pub(crate) fn read(&self, range: Range<u64>) -> Result<Bytes, TransferError> {
         if range.end > self.length {
             let message = format!(
@@ -53,18 +70,49 @@ impl OpenReplica {
                 message,
             )));
         }
-        let chunks = self.chunks_of(&range);
-        if self.checksum.checksum_size() == 0 || self.verified.contains(&chunks) {
-            return read_at(&self.data, &range)
-                .map(Bytes::from)
-                .map_err(TransferError::Local);
-        }
-        let aligned = self.bytes_of(&chunks);
+        let (aligned, chunks) = self.span(&range);
         let data = read_at(&self.data, &aligned).map_err(TransferError::Local)?;
-        self.verify(&chunks, &data)?;
-        self.verified.insert(&chunks);
+        self.finish(&range, &aligned, chunks, data)
+    }
+
+    /// The same, but only if no byte must come from the disk; else, or when anything is wrong, nothing.
+    pub(crate) fn read_at_hand(&self, range: &Range<u64>) -> Option<Bytes> {
+        if range.end > self.length {
+            return None;
+        }
+        let (aligned, chunks) = self.span(range);
+        let mut data = Buffer::new((aligned.end - aligned.start) as usize);
+        let mut slices = [IoSliceMut::new(data.as_mut_slice())];
+        let read = preadv2(&self.data, &mut slices, aligned.start, ReadWriteFlags::NOWAIT);
+        if !read.is_ok_and(|read| read as u64 == aligned.end - aligned.start) {
+            return None;
+        }
+        self.finish(range, &aligned, chunks, data).ok()
+    }
+
+    /// The bytes to read for `range`: itself, or as long as it is not verified its whole chunks, which are given too.
+    fn span(&self, range: &Range<u64>) -> (Range<u64>, Option<Range<u64>>) {
+        let chunks = self.chunks_of(range);
+        if self.checksum.checksum_size() == 0 || self.verified.contains(&chunks) {
+            return (range.clone(), None);
+        }
+        (self.bytes_of(&chunks), Some(chunks))
+    }
+
+    /// Verifies what was not verified before, and cuts off what was not asked for.
+    fn finish(
+        &self,
+        range: &Range<u64>,
+        aligned: &Range<u64>,
+        chunks: Option<Range<u64>>,
+        data: Buffer,
+    ) -> Result<Bytes, TransferError> {
+        if let Some(chunks) = chunks {
+            self.verify(&chunks, data.as_ref())?;
+            self.verified.insert(&chunks);
+        }
         let start = (range.start - aligned.start) as usize;
-        Ok(Bytes::from(data).slice(start..start + (range.end - range.start) as usize))
+        Ok(data.freeze().slice(start..start + (range.end - range.start) as usize))
     }
 
     fn verify(&self, chunks: &Range<u64>, data: &[u8]) -> Result<(), TransferError> {
@@ -77,7 +125,7 @@ impl OpenReplica {
         let sums = sums.map_err(TransferError::Local)?;
         let offset = chunks.start * u64::from(self.checksum.bytes_per_checksum());
         self.checksum
-            .verify(data, &sums, offset)
+            .verify(data, sums.as_ref(), offset)
             .map_err(|e| TransferError::Checksum(e.to_string()))
     }
 
@@ -92,20 +140,10 @@ impl OpenReplica {
     }
 }
 
-/// Reads exactly `range` into memory that is not cleared first.
-fn read_at(file: &File, range: &Range<u64>) -> io::Result<Vec<u8>> {
-    let wanted = (range.end - range.start) as usize;
-    let mut data = Vec::with_capacity(wanted);
-    while data.len() < wanted {
-        let offset = range.start + data.len() as u64;
-        match rustix::io::pread(file, spare_capacity(&mut data), offset) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    // The allocator may have given more room than asked for.
-    data.truncate(wanted);
+/// Reads exactly `range`.
+fn read_at(file: &File, range: &Range<u64>) -> io::Result<Buffer> {
+    let mut data = Buffer::new((range.end - range.start) as usize);
+    file.read_exact_at(data.as_mut_slice(), range.start)?;
     Ok(data)
 }
 

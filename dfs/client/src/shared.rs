@@ -10,6 +10,7 @@ use crate::connections::Connections;
 use crate::dead_nodes::DeadNodes;
 use crate::error::Result;
 use crate::lease::Leases;
+use crate::local_sources::DomainSockets;
 use crate::location_cache::LocationCache;
 use crate::namenode::NameNode;
 use crate::status::ServerDefaults;
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) connections: Connections,
     pub(crate) locations: LocationCache,
     pub(crate) dead: DeadNodes,
+    /// DataNodes on this machine that are read through their domain sockets.
+    pub(crate) sockets: Option<DomainSockets>,
     pub(crate) leases: Leases,
     /// Write pipelines rebuilt.
     pub(crate) pipeline_recoveries: AtomicU64,
@@ -40,6 +43,7 @@ impl Shared {
             connections: Connections::default(),
             locations: LocationCache::new(config.location_ttl),
             dead: DeadNodes::default(),
+            sockets: config.domain_socket.clone().map(DomainSockets::new),
             pipeline_recoveries: AtomicU64::new(0),
             background: Background::default(),
             defaults: OnceCell::new(),

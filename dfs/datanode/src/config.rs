@@ -78,6 +78,10 @@ pub struct DataNodeConfig {
     pub balance_bandwidth: ByteSize,
     /// Such copies at a time.
     pub max_balancing_streams: usize,
+    /// Unix socket at which readers on this machine get replicas' open files; `_PORT` stands for the transfer port. Everybody who can
+    /// reach the file may read every block: its directory decides who that is. Absent: readers on this machine use TCP, too.
+    /// HDFS's `dfs.domain.socket.path`.
+    pub domain_socket: Option<PathBuf>,
 }
 
 impl Default for DataNodeConfig {
@@ -109,6 +113,7 @@ impl Default for DataNodeConfig {
             volume_balance_bytes_per_second: ByteSize::mib(10),
             balance_bandwidth: ByteSize::mib(100),
             max_balancing_streams: 8,
+            domain_socket: None,
         }
     }
 }
@@ -173,6 +178,10 @@ impl DataNodeConfig {
         require(
             (4096..=8 << 20).contains(&packet),
             "`read_packet_size` must be 4 KiB to 8 MiB",
+        );
+        require(
+            self.domain_socket.as_ref().is_none_or(|path| path.is_absolute()),
+            "`domain_socket` must be an absolute path",
         );
         if problems.is_empty() {
             Ok(())

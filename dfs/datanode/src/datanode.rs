@@ -19,6 +19,7 @@ use crate::jobs::{self, JobStatus};
 use crate::namenode_link;
 use crate::node::Node;
 use crate::replica::{ReplicaError, ReplicaState};
+use crate::short_circuit::{self, Socket};
 use crate::transfer::server;
 
 /// How long running transfers have to notice a shutdown.
@@ -69,6 +70,7 @@ impl DataNode {
         };
         let listener = TcpListener::bind(xfer_address).await.map_err(bind("data transfer"))?;
         let xfer_addr = listener.local_addr().map_err(bind("data transfer"))?;
+        let socket = open_domain_socket(&node, xfer_addr.port())?;
         let ipc = RpcServer::bind(
             ipc_address,
             Arc::new(Ipc::new(Arc::clone(&node))),
@@ -84,6 +86,9 @@ impl DataNode {
         node.xfer_port.store(xfer_addr.port(), Ordering::Relaxed);
         node.ipc_port.store(ipc_addr.port(), Ordering::Relaxed);
         node.tasks.spawn(server::run(Arc::clone(&node), listener));
+        if let Some(socket) = socket {
+            node.tasks.spawn(short_circuit::run(Arc::clone(&node), socket));
+        }
         node.tasks.spawn(namenode_link::run(Arc::clone(&node)));
         jobs::start(&node);
         tracing::info!(%xfer_addr, %ipc_addr, uuid = %node.uuid, "datanode started");
@@ -94,6 +99,15 @@ impl DataNode {
             ipc: Arc::new(tokio::sync::Mutex::new(Some(ipc))),
         })
     }
+}
+
+fn open_domain_socket(node: &Node, xfer_port: u16) -> Result<Option<Socket>> {
+    let Some(pattern) = &node.config.domain_socket else {
+        return Ok(None);
+    };
+    let path = short_circuit::path(pattern, xfer_port);
+    let opened = Socket::bind(path.clone());
+    opened.map(Some).map_err(|source| Error::DomainSocket { path, source })
 }
 
 impl DataNodeHandle {

@@ -39,6 +39,14 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The domain socket could not be opened. Choose another path, or none.
+    #[error("cannot listen on the domain socket {path}: {source}")]
+    DomainSocket {
+        /// The configured path, with the port.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The disk refused an operation. Look at the disk.
     #[error("{action} {path}: {source}")]
     Disk {

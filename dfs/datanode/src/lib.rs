@@ -24,6 +24,7 @@ mod recovery;
 mod replica;
 mod reports;
 mod scan_counts;
+mod short_circuit;
 mod storage;
 mod transfer;
 

@@ -80,6 +80,9 @@ impl Launcher {
         let mut command = self.role("datanode", dir);
         command.arg("--dir").arg(dir.join(format!("data{number}")));
         command.args(["--namenode-link", &link.to_string()]);
+        if self.own {
+            command.arg("--domain-socket").arg(domain_socket(dir));
+        }
         let name = format!("Quarry's DataNode {number}");
         let mut process = Process::start(&name, &mut command, &dir.join(format!("datanode{number}.log")))?;
         process.wait_for_line("ready ", START_LIMIT)?;
@@ -99,7 +102,8 @@ impl Launcher {
     /// One of them does not start.
     pub async fn start(&self, dir: &Path, datanodes: usize) -> Result<Cluster> {
         std::fs::create_dir_all(dir)?;
-        std::fs::write(dir.join("quarry.toml"), "")?;
+        let config = format!("[datanode]\ndomain_socket = {:?}\n", domain_socket(dir));
+        std::fs::write(dir.join("quarry.toml"), config)?;
         let namenode = self.namenode(dir)?;
         let datanodes: Result<Vec<_>> = (0..datanodes)
             .map(|number| self.datanode(dir, number, namenode.link))
@@ -114,6 +118,11 @@ impl Launcher {
         cluster.wait_serving().await?;
         Ok(cluster)
     }
+}
+
+/// Where the DataNodes under `dir` hand out the files of their replicas.
+pub fn domain_socket(dir: &Path) -> PathBuf {
+    dir.join("dn._PORT.sock")
 }
 
 /// How long a NameNode may take to end in order.

@@ -49,18 +49,20 @@ impl BlockRead<'_> {
     /// Own disk first, then the NameNode's order, then DataNodes that failed a moment ago.
     fn by_preference<'l>(&self, location: &'l BlockLocation) -> Vec<&'l Arc<DataNodeInfo>> {
         let mut nodes: Vec<_> = location.datanodes.iter().collect();
-        nodes.sort_by_key(|node| (!self.is_own(node), self.shared.dead.contains(&node.uuid)));
+        nodes.sort_by_key(|node| (self.local(node).is_none(), self.shared.dead.contains(&node.uuid)));
         nodes
     }
 
-    fn is_own(&self, node: &DataNodeInfo) -> bool {
-        self.local.is_some_and(|local| local.datanode_uuid() == node.uuid)
+    /// The DataNode's replicas, if they can be read without TCP: this process hosts it, or it is on this machine.
+    fn local(&self, node: &DataNodeInfo) -> Option<Arc<LocalReads>> {
+        let hosted = self.local.filter(|local| local.datanode_uuid() == node.uuid);
+        hosted
+            .map(Arc::clone)
+            .or_else(|| self.shared.sockets.as_ref()?.of(node))
     }
 
     async fn read_replica(&self, location: &BlockLocation, node: &DataNodeInfo) -> Result<Bytes, TransferError> {
-        if let Some(local) = self.local.filter(|_| self.is_own(node))
-            && let Some(bytes) = local.read(&location.block, self.range.clone()).await?
-        {
+        if let Some(bytes) = self.read_local(location, node).await {
             self.stats.inspect(|stats| stats.add_local(bytes.len() as u64));
             return Ok(bytes);
         }
@@ -68,6 +70,17 @@ impl BlockRead<'_> {
         self.shared.dead.remove(&node.uuid);
         self.stats.inspect(|stats| stats.add_remote(bytes.len() as u64));
         Ok(bytes)
+    }
+
+    /// Whatever goes wrong with the files, the DataNode is asked next: it knows best what it has, and if the replica is damaged its
+    /// answer shows that, too.
+    async fn read_local(&self, location: &BlockLocation, node: &DataNodeInfo) -> Option<Bytes> {
+        let read = self.local(node)?.read(&location.block, self.range.clone()).await;
+        read.unwrap_or_else(|reason| {
+            let (path, datanode) = (self.path, node.label());
+            tracing::warn!(path, block = %location.block, datanode, %reason, "cannot read a replica's files; asking its DataNode");
+            None
+        })
     }
 
     /// What a failure says about the replica or its DataNode, for others to know.

@@ -76,6 +76,7 @@ impl Cluster {
         let config = DataNodeConfig {
             dirs: vec![self.datanode_dir(i)],
             namenode: self.link.clone(),
+            domain_socket: Some(self.domain_socket()),
             ..DataNodeConfig::default()
         };
         let datanode = DataNode::start(config).await.unwrap();
@@ -117,6 +118,19 @@ impl Cluster {
         DfsClient::new(self.config())
     }
 
+    /// Where the DataNodes hand out the files of their replicas.
+    pub(crate) fn domain_socket(&self) -> PathBuf {
+        self.dir.path().join("dn._PORT.sock")
+    }
+
+    /// A client that asks the DataNodes for the files of their replicas.
+    pub(crate) fn client_by_socket(&self) -> DfsClient {
+        DfsClient::new(DfsClientConfig {
+            domain_socket: Some(self.domain_socket()),
+            ..self.config()
+        })
+    }
+
     /// A client that reads the replicas of DataNode `i` from its disk.
     pub(crate) fn client_beside(&self, i: usize) -> DfsClient {
         let datanode = Arc::clone(self.datanodes[i].as_ref().unwrap());
@@ -128,6 +142,11 @@ impl Cluster {
     pub(crate) fn replica_bytes(&self, i: usize, block: BlockId) -> Vec<u8> {
         let path = find(&self.datanode_dir(i), &format!("blk_{block}")).unwrap();
         std::fs::read(path).unwrap()
+    }
+
+    /// What DataNode `i` stores of a block.
+    pub(crate) fn stored(&self, i: usize, block: BlockId) -> Option<Vec<u8>> {
+        std::fs::read(find(&self.datanode_dir(i), &format!("blk_{block}"))?).ok()
     }
 
     /// Changes a bit of a stored replica of `block` on DataNode `i`.

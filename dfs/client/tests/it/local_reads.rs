@@ -1,4 +1,4 @@
-//! A client that shares its process with a DataNode.
+//! A client that shares its process with a DataNode, or its machine.
 
 use std::sync::Arc;
 
@@ -49,6 +49,61 @@ async fn a_damaged_own_replica_is_passed_over_and_reported() {
             let now = client.block_locations("/f").await.unwrap();
             let healthy = now.blocks[0].datanodes.iter().all(|d| d.uuid != damaged);
             healthy || reader.read_range(0..10_000).await.is_ok() && stats.local_bytes() > 0
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn replicas_on_this_machine_are_read_through_the_domain_sockets() {
+    let cluster = Cluster::start(3).await;
+    let data = payload(5, 6 * BLOCK as usize + 777);
+    put(&cluster.client(), "/f", data.clone(), 1).await;
+    let stats = Arc::new(ReadStats::default());
+    let reader = cluster.client_by_socket().open("/f").await.unwrap();
+    let reader = reader.with_stats(Arc::clone(&stats));
+    for _ in 0..2 {
+        assert_eq!(reader.read_range(0..data.len() as u64).await.unwrap(), data);
+    }
+    assert_eq!(reader.read_range(1000..1_100_000).await.unwrap(), data[1000..1_100_000]);
+    let read = 2 * data.len() as u64 + 1_099_000;
+    assert_eq!((stats.local_bytes(), stats.remote_bytes()), (read, 0));
+}
+
+#[tokio::test]
+async fn without_a_listening_datanode_the_domain_socket_is_no_hindrance() {
+    let cluster = Cluster::start(1).await;
+    let data = payload(6, 100_000);
+    put(&cluster.client(), "/f", data.clone(), 1).await;
+    let config = quarry_dfs_client::DfsClientConfig {
+        domain_socket: Some("/nowhere/dn._PORT.sock".into()),
+        ..cluster.config()
+    };
+    let stats = Arc::new(ReadStats::default());
+    let reader = quarry_dfs_client::DfsClient::new(config).open("/f").await.unwrap();
+    let reader = reader.with_stats(Arc::clone(&stats));
+    assert_eq!(reader.read_range(0..100_000).await.unwrap(), data);
+    assert_eq!((stats.local_bytes(), stats.remote_bytes()), (0, 100_000));
+}
+
+#[tokio::test]
+async fn a_damaged_replica_behind_a_domain_socket_is_passed_over_and_reported() {
+    let cluster = Cluster::start(2).await;
+    let data = payload(7, 10_000);
+    put(&cluster.client(), "/f", data.clone(), 2).await;
+    let client = cluster.client_by_socket();
+    let block = client.block_locations("/f").await.unwrap().blocks[0].block.block;
+    cluster.flip_bit(0, block.id, 5000);
+    let reader = client.open("/f").await.unwrap();
+    assert_eq!(reader.read_range(0..10_000).await.unwrap(), data);
+    let damaged = cluster.datanode_uuid(0);
+    eventually(
+        "the damaged replica is no location any more, or was repaired",
+        || async {
+            let now = client.open("/f").await.unwrap();
+            let nodes = &now.blocks().blocks[0].datanodes;
+            !nodes.iter().any(|node| node.uuid == damaged)
+                || cluster.stored(0, block.id).is_some_and(|stored| stored == data)
         },
     )
     .await;

@@ -12,4 +12,5 @@ mod reads;
 mod recovery_stages;
 mod restart;
 mod scanners;
+mod short_circuit;
 mod writes;

@@ -32,6 +32,8 @@ pub(crate) struct DatanodeArgs {
     dir: PathBuf,
     #[arg(long)]
     namenode_link: String,
+    #[arg(long)]
+    domain_socket: Option<PathBuf>,
 }
 
 /// Serves until standard input closes.
@@ -56,6 +58,7 @@ pub(crate) async fn datanode(args: DatanodeArgs) -> anyhow::Result<()> {
     let config = DataNodeConfig {
         dirs: vec![args.dir],
         namenode: args.namenode_link,
+        domain_socket: args.domain_socket,
         ..DataNodeConfig::default()
     };
     let handle = DataNode::start(config).await?;

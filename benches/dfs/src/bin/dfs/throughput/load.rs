@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use quarry_benches_dfs::systems::Cluster;
+use quarry_benches_dfs::systems::quarry::domain_socket;
 use quarry_dfs_client::{CreateOptions, DfsClient, DfsClientConfig, FileReader, ReadStats};
 
 use super::report::Line;
@@ -96,7 +97,10 @@ impl<'a> Load<'a> {
             ..DfsClientConfig::new(target.cluster.namenode.to_string())
         };
         let make = |config: &DfsClientConfig| (0..clients).map(|_| DfsClient::new(config.clone())).collect();
-        let local = DfsClientConfig { ..config.clone() };
+        let local = DfsClientConfig {
+            domain_socket: Some(domain_socket(&target.home)),
+            ..config.clone()
+        };
         Self {
             target,
             clients: make(&config),

@@ -107,7 +107,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let hdfs = Hdfs::find(args.jars.clone()).filter(|_| !args.alone);
     let mut report = Report::new(conditions, &args, &launcher, hdfs.as_ref());
     let home = scratch.path().join("quarry");
-    let mut systems = vec![Target::new(launcher.start(&home, DATANODES).await?, home, false)];
+    let mut systems = vec![Target::new(launcher.start(&home, DATANODES).await?, home, true)];
     if let Some(hdfs) = &hdfs {
         let home = scratch.path().join("hdfs");
         systems.push(Target::new(hdfs.start(&home, DATANODES).await?, home, false));
