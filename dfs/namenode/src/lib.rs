@@ -22,6 +22,7 @@ pub mod fuzzing;
 mod hosts;
 mod log;
 pub mod node;
+pub mod offline;
 mod rpc;
 
 pub use config::NameNodeConfig;

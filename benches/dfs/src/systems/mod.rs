@@ -43,6 +43,19 @@ impl Cluster {
         RpcClient::new(self.namenode.to_string(), &self.user, CLIENT_PROTOCOL, options)
     }
 
+    /// Whether a NameNode refuses changes.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn is_in_safe_mode(rpc: &RpcClient) -> Result<bool> {
+        let request = SetSafeModeRequestProto {
+            action: SafeModeActionProto::SafemodeGet as i32,
+            checked: Some(false),
+        };
+        let response: SetSafeModeResponseProto = rpc.call("setSafeMode", &request).await?;
+        Ok(response.result)
+    }
+
     /// Waits until the NameNode answers, all DataNodes have registered, and changes are accepted.
     ///
     /// # Errors
@@ -65,15 +78,7 @@ impl Cluster {
 }
 
 async fn serving(rpc: &RpcClient, datanodes: usize) -> Result<bool> {
-    let safe: SetSafeModeResponseProto = rpc
-        .call(
-            "setSafeMode",
-            &SetSafeModeRequestProto {
-                action: SafeModeActionProto::SafemodeGet as i32,
-                checked: Some(false),
-            },
-        )
-        .await?;
+    let safe = Cluster::is_in_safe_mode(rpc).await?;
     let live: GetDatanodeReportResponseProto = rpc
         .call(
             "getDatanodeReport",
@@ -82,7 +87,7 @@ async fn serving(rpc: &RpcClient, datanodes: usize) -> Result<bool> {
             },
         )
         .await?;
-    Ok(!safe.result && live.di.len() >= datanodes)
+    Ok(!safe && live.di.len() >= datanodes)
 }
 
 /// The user that this process runs as.

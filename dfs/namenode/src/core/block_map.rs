@@ -118,14 +118,22 @@ impl BlockMap {
 
     /// Adds a block; its id must be new.
     pub fn insert(&mut self, block: BlockInfo) -> u32 {
+        self.try_insert(block).expect("a block's id is given out once")
+    }
+
+    /// Adds a block; none if there is one with its id.
+    pub fn try_insert(&mut self, block: BlockInfo) -> Option<u32> {
         let id = block.id.0;
-        let slot = self.slots.insert(block);
         let page = self
             .pages
             .entry(id / PAGE as u64)
             .or_insert_with(|| Box::new([ABSENT; PAGE]));
-        page[(id % PAGE as u64) as usize] = slot;
-        slot
+        let place = &mut page[(id % PAGE as u64) as usize];
+        if *place != ABSENT {
+            return None;
+        }
+        *place = self.slots.insert(block);
+        Some(*place)
     }
 
     /// Removes a block.

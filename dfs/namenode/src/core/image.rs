@@ -7,7 +7,7 @@
     reason = "fields that carry an inode's or block's attribute are named for it"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use prost::{Message, Oneof};
 use quarry_dfs_wire::block::{BlockId, GenerationStamp};
@@ -15,6 +15,7 @@ use quarry_dfs_wire::block::{BlockId, GenerationStamp};
 use super::block_map::{BlockInfo, BlockState};
 use super::edit::RetryEntry;
 use super::image_features::ImageFeatures;
+use super::image_pack::{Batch, PackedBlock, PackedInode, PackedKind, Packer, unpack};
 use super::inode::{Body, FileBody, Inode, NameId, ROOT_INODE_ID, Slot};
 use super::open_files::OpenFile;
 use super::replicas::Replicas;
@@ -24,7 +25,7 @@ use super::state::{ApplyError, State};
 #[derive(Clone, PartialEq, Message)]
 pub struct ImageRecord {
     /// The content.
-    #[prost(oneof = "Content", tags = "1, 2, 3, 4, 5, 6, 20, 60")]
+    #[prost(oneof = "Content", tags = "1, 2, 3, 4, 5, 6, 20, 21, 60")]
     pub content: Option<Content>,
 }
 
@@ -55,6 +56,9 @@ pub enum Content {
     /// What few inodes have; after the inodes.
     #[prost(message, tag = "20")]
     Features(ImageFeatures),
+    /// Files and directories, many at once: since version 2, in place of [`Content::Inode`].
+    #[prost(message, tag = "21")]
+    Inodes(ImageInodes),
 }
 
 /// Counters.
@@ -105,6 +109,14 @@ pub struct ImageInode {
     /// Absent for a directory.
     #[prost(message, optional, tag = "9")]
     pub file: Option<ImageFile>,
+}
+
+/// See [`Content::Inodes`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ImageInodes {
+    /// A batch, see [`super::image_pack`].
+    #[prost(bytes = "vec", tag = "1")]
+    pub packed: Vec<u8>,
 }
 
 /// The file part of an inode.
@@ -198,12 +210,7 @@ impl State {
                 client_machine,
             }))?;
         }
-        let mut result = Ok(());
-        self.namespace.visit_tree(self.namespace.root(), |slot, inode| {
-            result = take(Content::Inode(self.image_inode(slot, inode)));
-            result.is_ok()
-        });
-        result?;
+        self.export_inodes(&mut take)?;
         self.features
             .export()
             .try_for_each(|features| take(Content::Features(features)))?;
@@ -216,38 +223,50 @@ impl State {
         }))
     }
 
-    fn image_inode(&self, slot: Slot, inode: &Inode) -> ImageInode {
-        let is_root = slot == self.namespace.root();
-        ImageInode {
-            id: inode.id,
-            parent_id: if is_root {
+    fn export_inodes<E>(&self, take: &mut impl FnMut(Content) -> Result<(), E>) -> Result<(), E> {
+        let mut packer = Packer::default();
+        let mut result = Ok(());
+        let mut flush = |packer: &mut Packer| {
+            let packed = packer.take();
+            take(Content::Inodes(ImageInodes { packed }))
+        };
+        self.namespace.visit_tree(self.namespace.root(), |slot, inode| {
+            let is_root = slot == self.namespace.root();
+            let parent_id = if is_root {
                 0
             } else {
                 self.namespace.get(inode.parent).id
-            },
-            name: inode.name.to_string(),
-            modified_ms: inode.modified_ms.get(),
-            accessed_ms: inode.accessed_ms.get(),
-            owner: inode.owner.number(),
-            group: inode.group.number(),
-            permission: u32::from(inode.permission),
-            file: inode.file().map(|file| self.image_file(file)),
-        }
-    }
-
-    fn image_file(&self, file: &FileBody) -> ImageFile {
-        let blocks = file.blocks.as_slice().iter().map(|slot| self.blocks.get(*slot));
-        let blocks = blocks.map(|block| ImageBlock {
-            id: block.id.0,
-            generation_stamp: block.generation_stamp.0,
-            length: block.length,
-            state: block.state as u32,
+            };
+            let blocks = inode.file().map_or(&[][..], |file| file.blocks.as_slice());
+            packer.add(
+                inode,
+                parent_id,
+                blocks.iter().map(|slot| packed_block(self.blocks.get(*slot))),
+            );
+            if packer.count() >= BATCH || packer.len() >= BATCH_BYTES {
+                result = flush(&mut packer);
+            }
+            result.is_ok()
         });
-        ImageFile {
-            replication: u32::from(file.replication),
-            block_size: file.block_size.get(),
-            blocks: blocks.collect(),
+        result?;
+        if packer.is_empty() {
+            return Ok(());
         }
+        flush(&mut packer)
+    }
+}
+
+/// Inodes in one record: few enough to lie in a processor's cache while they are taken in.
+const BATCH: usize = 1024;
+/// Bytes in one record, which a file of many blocks may exceed.
+const BATCH_BYTES: usize = 1 << 20;
+
+fn packed_block(block: &BlockInfo) -> PackedBlock {
+    PackedBlock {
+        id: block.id.0,
+        generation_stamp: block.generation_stamp.0,
+        length: block.length,
+        state: block.state,
     }
 }
 
@@ -255,7 +274,9 @@ impl State {
 #[derive(Debug)]
 pub struct StateBuilder {
     state: State,
-    directories: BTreeMap<u64, Slot>,
+    directories: HashMap<u64, Slot>,
+    /// The directory that the inode before was in: mostly the next one's, too.
+    current: (u64, Slot),
     /// Told before the inodes, so that no table of all files is needed.
     open: BTreeMap<u64, ImageOpen>,
     ended: bool,
@@ -264,10 +285,11 @@ pub struct StateBuilder {
 impl Default for StateBuilder {
     fn default() -> Self {
         let state = State::new("", "");
-        let directories = BTreeMap::from([(ROOT_INODE_ID, state.namespace.root())]);
+        let current = (ROOT_INODE_ID, state.namespace.root());
         Self {
             state,
-            directories,
+            directories: HashMap::from([current]),
+            current,
             open: BTreeMap::new(),
             ended: false,
         }
@@ -298,7 +320,14 @@ impl StateBuilder {
                 self.state.namespace.names = table.names.iter().map(String::as_str).collect();
                 Ok(())
             }
-            Content::Inode(inode) => self.add_inode(inode),
+            Content::Inode(inode) => {
+                let (inode, blocks) = unpacked(inode)?;
+                self.add_inode(inode, &blocks)
+            }
+            Content::Inodes(inodes) => {
+                let batch = unpack(&inodes.packed).map_err(|problem| bad("inodes", problem))?;
+                self.add_batch(batch)
+            }
             Content::Open(open) => {
                 self.open.insert(open.inode_id, open);
                 Ok(())
@@ -323,81 +352,111 @@ impl StateBuilder {
         }
     }
 
-    fn add_inode(&mut self, image: ImageInode) -> Result<(), ApplyError> {
-        let (owner, group) = (self.name_id(&image, image.owner)?, self.name_id(&image, image.group)?);
-        if image.parent_id == 0 {
-            self.fill_root(&image, owner, group);
+    /// Takes the inodes of the next record, which was read already.
+    ///
+    /// # Errors
+    /// When they do not fit the records before.
+    pub fn add_batch(&mut self, batch: Batch) -> Result<(), ApplyError> {
+        if self.ended {
+            return Err(bad("record", "it comes after the end"));
+        }
+        let mut blocks = &batch.blocks[..];
+        for inode in batch.inodes {
+            let count = match inode.kind {
+                PackedKind::File { blocks, .. } => blocks,
+                PackedKind::Directory => 0,
+            };
+            let (own, rest) = blocks.split_at(count);
+            blocks = rest;
+            self.add_inode(inode, own)?;
+        }
+        Ok(())
+    }
+
+    fn add_inode(&mut self, image: PackedInode, blocks: &[PackedBlock]) -> Result<(), ApplyError> {
+        let (id, kind, parent_id) = (image.id, image.kind, image.parent_id);
+        let inode = self.inode(image)?;
+        if parent_id == 0 {
+            self.fill_root(&inode);
             return Ok(());
         }
-        let parent = self.directories.get(&image.parent_id).copied();
-        let parent = parent.ok_or_else(|| bad(format!("inode {}", image.id), "its parent is missing"))?;
-        if self.state.namespace.child(parent, &image.name).is_some() {
-            return Err(bad(format!("inode {}", image.id), "its name is taken"));
+        let linked = self.state.namespace.link_in_order(inode);
+        let slot = linked.ok_or_else(|| bad(format!("inode {id}"), "its name is taken"))?;
+        if kind == PackedKind::Directory {
+            self.directories.insert(id, slot);
+            return Ok(());
         }
-        let is_file = image.file.is_some();
-        let id = image.id;
-        let slot = self.state.namespace.link(Inode {
-            id,
-            parent,
-            name: image.name.as_str().into(),
-            modified_ms: image.modified_ms.into(),
-            accessed_ms: image.accessed_ms.into(),
+        self.add_blocks(slot, blocks)?;
+        if !self.open.is_empty() {
+            self.open_file(slot, id);
+        }
+        Ok(())
+    }
+
+    /// The inode of the arena for one of the image, without its blocks.
+    fn inode(&mut self, image: PackedInode) -> Result<Inode, ApplyError> {
+        let subject = |id: u64| format!("inode {id}");
+        let names = self.state.namespace.names.count();
+        let name_id = |number: u32| NameId::new(number).filter(|_| (number as usize) < names);
+        let (Some(owner), Some(group)) = (name_id(image.owner), name_id(image.group)) else {
+            return Err(bad(subject(image.id), "its owner or group has no name"));
+        };
+        if image.parent_id != self.current.0 && image.parent_id != 0 {
+            let parent = self.directories.get(&image.parent_id);
+            let parent = parent.ok_or_else(|| bad(subject(image.id), "its parent is missing"))?;
+            self.current = (image.parent_id, *parent);
+        }
+        Ok(Inode {
+            id: image.id,
+            parent: self.current.1,
+            name: image.name,
+            modified_ms: image.modified_ms,
+            accessed_ms: image.accessed_ms,
             owner,
             group,
-            permission: image.permission as u16,
-            body: if is_file {
-                Body::File(FileBody::default())
-            } else {
-                Body::Directory(Box::default())
+            permission: image.permission,
+            body: match image.kind {
+                PackedKind::Directory => Body::Directory(Box::default()),
+                PackedKind::File {
+                    replication,
+                    block_size,
+                    ..
+                } => Body::File(FileBody {
+                    replication,
+                    block_size,
+                    ..FileBody::default()
+                }),
             },
-        });
-        match image.file {
-            Some(file) => self.add_file(slot, id, file),
-            None => {
-                self.directories.insert(id, slot);
-                Ok(())
-            }
-        }
+        })
     }
 
-    fn name_id(&self, image: &ImageInode, number: u32) -> Result<NameId, ApplyError> {
-        let named = (number as usize) < self.state.namespace.names.count();
-        NameId::new(number)
-            .filter(|_| named)
-            .ok_or_else(|| bad(format!("inode {}", image.id), "its owner or group has no name"))
-    }
-
-    fn fill_root(&mut self, image: &ImageInode, owner: NameId, group: NameId) {
+    fn fill_root(&mut self, image: &Inode) {
         let root = self.state.namespace.root();
         let inode = self.state.namespace.get_mut(root);
-        inode.modified_ms = image.modified_ms.into();
-        inode.accessed_ms = image.accessed_ms.into();
-        (inode.owner, inode.group) = (owner, group);
-        inode.permission = image.permission as u16;
+        inode.modified_ms = image.modified_ms;
+        inode.accessed_ms = image.accessed_ms;
+        (inode.owner, inode.group) = (image.owner, image.group);
+        inode.permission = image.permission;
     }
 
-    fn add_file(&mut self, slot: Slot, inode_id: u64, file: ImageFile) -> Result<(), ApplyError> {
-        let mut body = FileBody {
-            replication: file.replication as u16,
-            block_size: file.block_size.into(),
-            ..FileBody::default()
-        };
-        for block in file.blocks {
-            let state = BlockState::from_number(block.state)
-                .ok_or_else(|| bad(format!("block {}", block.id), "its state is unknown"))?;
-            if self.state.blocks.find(BlockId(block.id)).is_some() {
-                return Err(bad(format!("block {}", block.id), "it is in two files"));
-            }
-            body.blocks.push(self.state.blocks.insert(BlockInfo {
+    fn add_blocks(&mut self, file: Slot, blocks: &[PackedBlock]) -> Result<(), ApplyError> {
+        for block in blocks {
+            let added = self.state.blocks.try_insert(BlockInfo {
                 id: BlockId(block.id),
                 generation_stamp: GenerationStamp(block.generation_stamp),
                 length: block.length,
-                file: slot,
-                state,
+                file,
+                state: block.state,
                 replicas: Replicas::default(),
-            }));
+            });
+            let slot = added.ok_or_else(|| bad(format!("block {}", block.id), "it is in two files"))?;
+            let body = self.state.namespace.get_mut(file).file_mut();
+            body.expect("blocks are added to files").blocks.push(slot);
         }
-        self.state.namespace.get_mut(slot).body = Body::File(body);
+        Ok(())
+    }
+
+    fn open_file(&mut self, slot: Slot, inode_id: u64) {
         if let Some(open) = self.open.remove(&inode_id) {
             let open = OpenFile {
                 slot,
@@ -406,7 +465,6 @@ impl StateBuilder {
             };
             self.state.open.insert(inode_id, open);
         }
-        Ok(())
     }
 
     /// The state, once the end was seen.
@@ -425,4 +483,36 @@ impl StateBuilder {
             }
         }
     }
+}
+
+/// An inode of an image of version 1.
+fn unpacked(image: ImageInode) -> Result<(PackedInode, Vec<PackedBlock>), ApplyError> {
+    let file = image.file.as_ref();
+    let blocks = file.map_or(&[][..], |file| &file.blocks).iter().map(|block| {
+        let state = BlockState::from_number(block.state)
+            .ok_or_else(|| bad(format!("block {}", block.id), "its state is unknown"))?;
+        Ok(PackedBlock {
+            id: block.id,
+            generation_stamp: block.generation_stamp,
+            length: block.length,
+            state,
+        })
+    });
+    let blocks = blocks.collect::<Result<Vec<_>, ApplyError>>()?;
+    let inode = PackedInode {
+        id: image.id,
+        parent_id: image.parent_id,
+        name: image.name.as_str().into(),
+        modified_ms: image.modified_ms.into(),
+        accessed_ms: image.accessed_ms.into(),
+        owner: image.owner,
+        group: image.group,
+        permission: image.permission as u16,
+        kind: file.map_or(PackedKind::Directory, |file| PackedKind::File {
+            replication: file.replication as u16,
+            block_size: file.block_size.into(),
+            blocks: blocks.len(),
+        }),
+    };
+    Ok((inode, blocks))
 }

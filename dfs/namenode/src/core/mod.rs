@@ -33,6 +33,7 @@ pub mod holdings;
 pub mod id_set;
 pub mod image;
 pub mod image_features;
+pub mod image_pack;
 pub mod inode;
 pub mod leases;
 pub mod listing;

@@ -176,6 +176,21 @@ impl Namespace {
         slot
     }
 
+    /// As [`Self::link`], quick for an inode whose name comes after all others of its directory; none if the name is taken.
+    pub fn link_in_order(&mut self, inode: Inode) -> Option<Slot> {
+        let parent = inode.parent;
+        let last = self.get(parent).children()?.last();
+        if last.is_some_and(|last| self.compare(last, &inode.name) != Ordering::Less) {
+            return match self.child(parent, &inode.name) {
+                Some(_) => None,
+                None => Some(self.link(inode)),
+            };
+        }
+        let slot = self.arena.insert(inode);
+        self.children_mut(parent).push(slot);
+        Some(slot)
+    }
+
     fn place_for(&self, parent: Slot, name: &str) -> super::children::Position {
         let children = self
             .get(parent)

@@ -1,12 +1,12 @@
 //! The checkpoint image: the whole state in one file, made from the previous image and closed segments, never from the live state.
 //!
-//! The file begins with a header of 24 bytes: magic `QRYIMAGE`, u32 version 1, u64 last transaction, u32 CRC32C of those 20; then come
+//! The file begins with a header of 24 bytes: magic `QRYIMAGE`, u32 version 2, u64 last transaction, u32 CRC32C of those 20; then come
 //! frames (see `frame`; the sync mark is 0), each one `ImageRecord`. Numbers big-endian.
 //!
 //! Two images are kept with every segment after the older one: should the newer prove unreadable, nothing is lost.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -14,12 +14,14 @@ use std::thread::JoinHandle;
 use prost::Message;
 
 use super::{directory, frame, recovery, segment};
-use crate::core::image::{ImageRecord, StateBuilder};
+use crate::core::image::{Content, ImageRecord, StateBuilder};
+use crate::core::image_pack::{Batch, unpack};
 use crate::core::state::State;
 use crate::error::{Error, Result, io_at};
 
 const MAGIC: &[u8; 8] = b"QRYIMAGE";
-const VERSION: u32 = 1;
+/// Version that is written. Version 1, with a record per inode, is read as well.
+const VERSION: u32 = 2;
 const HEADER_SIZE: usize = 24;
 const PREFIX: &str = "image_";
 /// Images kept.
@@ -30,9 +32,9 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
     segment::list_numbered(dir, PREFIX)
 }
 
-fn header(last_txid: u64) -> Vec<u8> {
+fn header(version: u32, last_txid: u64) -> Vec<u8> {
     let mut header = MAGIC.to_vec();
-    header.extend(VERSION.to_be_bytes());
+    header.extend(version.to_be_bytes());
     header.extend(last_txid.to_be_bytes());
     header.extend(crc32c::crc32c(&header).to_be_bytes());
     header
@@ -49,7 +51,7 @@ pub(crate) fn write(dir: &Path, state: &State) -> Result<PathBuf> {
 
 fn write_records(file: &mut File, state: &State) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    out.write_all(&header(state.last_txid))?;
+    out.write_all(&header(VERSION, state.last_txid))?;
     let mut buffer = Vec::new();
     state.export(|content| {
         buffer.clear();
@@ -59,36 +61,79 @@ fn write_records(file: &mut File, state: &State) -> io::Result<()> {
     out.flush()
 }
 
-/// Reads an image.
+/// A record that was read: most are batches of inodes.
+enum Part {
+    Inodes(Batch),
+    Other(ImageRecord),
+}
+
+/// Parts that may wait to be taken in.
+const PARTS_AHEAD: usize = 16;
+
+/// Reads an image. One thread reads and decodes, this one builds the state.
 ///
 /// # Errors
 /// `Corrupt` with the offset of the bad record, or `Replay`.
 pub(crate) fn read(path: &Path, last_txid: u64) -> Result<State> {
-    let bytes = fs::read(path).map_err(io_at("read", path))?;
-    let corrupt = |offset: usize, problem: &str| Error::Corrupt {
-        file: path.to_owned(),
-        offset: offset as u64,
-        problem: problem.to_owned(),
-    };
-    if bytes.get(..HEADER_SIZE) != Some(&header(last_txid)[..]) {
-        return Err(corrupt(
-            0,
-            "its header is not that of an image of its name, or of a newer version",
-        ));
+    let file = File::open(path).map_err(io_at("open", path))?;
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut found = Vec::new();
+    let begin = reader.by_ref().take(HEADER_SIZE as u64).read_to_end(&mut found);
+    begin.map_err(io_at("read", path))?;
+    if !(1..=VERSION).any(|version| found == header(version, last_txid)) {
+        return Err(Error::Corrupt {
+            file: path.to_owned(),
+            offset: 0,
+            problem: "its header is not that of an image of its name, or of a newer version".to_owned(),
+        });
     }
     let replay = |source| Error::Replay {
         file: path.to_owned(),
         source,
     };
-    let mut builder = StateBuilder::default();
-    let mut at = HEADER_SIZE;
-    while at < bytes.len() {
-        let found = frame::get(&bytes[at..]).map_err(|problem| corrupt(at, problem))?;
-        let record = ImageRecord::decode(found.payload).map_err(|problem| corrupt(at, &problem.to_string()))?;
-        builder.add(record).map_err(replay)?;
-        at += found.size();
+    std::thread::scope(|scope| {
+        let (sender, parts) = sync_channel(PARTS_AHEAD);
+        scope.spawn(move || read_parts(path, reader, &sender));
+        let mut builder = StateBuilder::default();
+        for part in parts {
+            match part? {
+                Part::Inodes(batch) => builder.add_batch(batch).map_err(replay)?,
+                Part::Other(record) => builder.add(record).map_err(replay)?,
+            }
+        }
+        builder.finish().map_err(replay)
+    })
+}
+
+/// Sends every record, or what is wrong with the first bad one.
+fn read_parts(path: &Path, mut reader: impl Read, parts: &SyncSender<Result<Part>>) {
+    let (mut buffer, mut at) = (Vec::new(), HEADER_SIZE);
+    loop {
+        let part = match frame::read(&mut reader, &mut buffer).map_err(io_at("read", path)) {
+            Ok(false) => return,
+            Ok(true) => part(&buffer).map_err(|problem| Error::Corrupt {
+                file: path.to_owned(),
+                offset: at as u64,
+                problem,
+            }),
+            Err(problem) => Err(problem),
+        };
+        let failed = part.is_err();
+        at += buffer.len();
+        // Nobody listens any more once a record did not fit.
+        if parts.send(part).is_err() || failed {
+            return;
+        }
     }
-    builder.finish().map_err(replay)
+}
+
+fn part(bytes: &[u8]) -> std::result::Result<Part, String> {
+    let found = frame::get(bytes)?;
+    let record = ImageRecord::decode(found.payload).map_err(|problem| problem.to_string())?;
+    Ok(match record.content {
+        Some(Content::Inodes(inodes)) => Part::Inodes(unpack(&inodes.packed)?),
+        content => Part::Other(ImageRecord { content }),
+    })
 }
 
 /// Makes an image of everything before `first_open_txid` and removes what it makes superfluous.

@@ -10,6 +10,8 @@
 //! The sync mark tells a crash from damage. A crash can leave a bad record only where nothing was synced yet; a good record further on
 //! whose mark lies beyond the bad one proves that the bad one was once good.
 
+use std::io::{self, Read};
+
 use prost::Message;
 
 /// Bytes before the payload.
@@ -68,6 +70,21 @@ impl Frame<'_> {
     pub(crate) fn size(&self) -> usize {
         FRAME_HEADER + self.payload.len()
     }
+}
+
+/// Reads the bytes of the next record into `buffer`, or what there is of them; false at the end of the file. The record is to be judged
+/// by [`get`].
+///
+/// # Errors
+/// Those of the reader.
+pub(crate) fn read(reader: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<bool> {
+    buffer.clear();
+    reader.by_ref().take(FRAME_HEADER as u64).read_to_end(buffer)?;
+    let length = buffer.first_chunk().map_or(0, |length| u32::from_be_bytes(*length));
+    if buffer.len() == FRAME_HEADER && length as usize <= MAX_PAYLOAD {
+        reader.by_ref().take(length.into()).read_to_end(buffer)?;
+    }
+    Ok(!buffer.is_empty())
 }
 
 /// Reads the record at the start of `bytes`; the error says what is wrong with it.

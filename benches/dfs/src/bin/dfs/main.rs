@@ -1,5 +1,6 @@
 //! Benchmarks of the file system: Quarry beside Apache HDFS in one run. A subcommand per question, a module per subcommand.
 
+mod memory;
 mod metadata;
 mod roles;
 mod throughput;
@@ -18,6 +19,8 @@ struct Cli {
 enum Command {
     /// Metadata operations per second and their latencies, by number of clients
     Metadata(metadata::Args),
+    /// A NameNode's memory per file and its restart time
+    Memory(memory::Args),
     /// Bytes per second of reads and writes, sequential and random, by number of clients
     Throughput(throughput::Args),
     /// What loopback TCP and `pread` move on this machine
@@ -34,6 +37,7 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Metadata(args) => metadata::run(args).await,
+        Command::Memory(args) => memory::run(args).await,
         Command::Throughput(args) => throughput::run(args).await,
         Command::Loopback(args) => throughput::loopback(&args),
         Command::Namenode(args) => roles::namenode(args).await,

@@ -1,7 +1,7 @@
 //! Metadata operations: the same native load on Quarry's NameNode and on Apache HDFS's, in turns.
 
 mod load;
-mod operations;
+pub(crate) mod operations;
 mod report;
 
 use std::path::PathBuf;
