@@ -14,7 +14,8 @@ use crate::write::ReplaceDataNode;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DfsClientConfig {
-    /// The NameNode's RPC address, `host:port`.
+    /// The NameNode's RPC address, `host:port`. Several, separated by commas, serve the same files: one of them at a time, and
+    /// the client finds out which.
     pub namenode: String,
     /// The user that files are created as and permissions are checked for. The NameNode trusts it (HDFS's simple authentication).
     pub user: String,
@@ -28,8 +29,12 @@ pub struct DfsClientConfig {
     /// One NameNode call, with all its repetitions, gives up after this.
     #[serde(with = "humantime_serde")]
     pub namenode_timeout: Duration,
-    /// A NameNode that accepts no connection is given up after this, unless a file is open for writing: its calls wait the
-    /// whole time of a call.
+    /// The same for the calls of a file that is open for writing: it survives a NameNode that is away, or in safe mode after
+    /// a start, for this long.
+    #[serde(with = "humantime_serde")]
+    pub writer_timeout: Duration,
+    /// A NameNode that accepts no connection is given up after this, unless there are several, or a file is open for
+    /// writing.
     #[serde(with = "humantime_serde")]
     pub namenode_down_timeout: Duration,
     /// A DataNode that sends nothing for this long while it owes something is given up.
@@ -72,6 +77,7 @@ impl Default for DfsClientConfig {
             block_size: None,
             connect_timeout: Duration::from_secs(5),
             namenode_timeout: Duration::from_secs(60),
+            writer_timeout: Duration::from_secs(180),
             namenode_down_timeout: Duration::from_secs(10),
             datanode_timeout: Duration::from_secs(30),
             pipeline_timeout: Duration::from_secs(60),
@@ -116,15 +122,21 @@ impl DfsClientConfig {
                 problems.push(problem.to_owned());
             }
         };
-        let address = self.namenode.rsplit_once(':');
-        let is_address = address.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-        require(is_address, "`namenode` must be host:port");
+        let is_address = |address: &str| {
+            let parts = address.rsplit_once(':');
+            parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        require(
+            self.namenodes().all(is_address),
+            "`namenode` must be host:port, or several with commas between them",
+        );
         require(!self.user.is_empty(), "`user` must not be empty");
         require(self.replication != Some(0), "`replication` must be at least 1");
-        let block_size = self.block_size.map_or(512, |size| size.as_u64());
+        let chunk = u64::from(self.bytes_per_checksum).max(1);
+        let block_size = self.block_size.map_or(chunk, |size| size.as_u64());
         require(
-            block_size > 0 && block_size.is_multiple_of(512),
-            "`block_size` must be a positive multiple of 512 bytes",
+            block_size > 0 && block_size.is_multiple_of(chunk),
+            "`block_size` must be a positive multiple of `bytes_per_checksum` (512 bytes unless set)",
         );
         let packet = self.write_packet_size.as_u64();
         require(
@@ -155,6 +167,11 @@ impl DfsClientConfig {
 }
 
 impl DfsClientConfig {
+    /// The RPC addresses of the NameNodes.
+    pub(crate) fn namenodes(&self) -> impl Iterator<Item = &str> {
+        self.namenode.split(',').map(str::trim)
+    }
+
     /// How new blocks are checksummed.
     pub(crate) fn checksum(&self) -> DataChecksum {
         DataChecksum::new(self.checksum_type, self.bytes_per_checksum).unwrap_or_default()

@@ -2,7 +2,7 @@
 //! DataNodes of its last block know.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quarry_dfs_wire::proto::hadoop::hdfs as pb;
 use quarry_dfs_wire::rpc::{CLIENT_DATANODE_PROTOCOL, RpcClient, RpcClientError, RpcClientOptions};
@@ -20,6 +20,9 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
 ];
+
+/// Pause before the NameNode is asked again who holds a block.
+const HOLDERS_PAUSE: Duration = Duration::from_millis(200);
 
 impl Shared {
     /// The blocks of a file; of one that is being written, with what a reader may see of the last.
@@ -46,6 +49,23 @@ impl Shared {
             };
             tokio::time::sleep(*pause).await;
         }
+    }
+
+    /// The last block of a file that was just reopened, once the NameNode knows who holds it: after its start, or the loss of a
+    /// DataNode, that may take a moment.
+    pub(crate) async fn with_holders(&self, path: &str, mut last: BlockLocation) -> Result<BlockLocation> {
+        let deadline = Instant::now() + self.config.datanode_timeout;
+        while last.datanodes.is_empty() && Instant::now() < deadline {
+            tokio::time::sleep(HOLDERS_PAUSE).await;
+            let now = self.namenode.block_locations(path).await?.unfinished;
+            let same = now.filter(|now| now.block.block.id == last.block.block.id);
+            if let Some(same) = same {
+                last.datanodes = same.datanodes;
+                last.storage_ids = same.storage_ids;
+                last.storage_types = same.storage_types;
+            }
+        }
+        Ok(last)
     }
 
     /// Asks one DataNode after the other. A block that none of them has begun has no bytes yet.

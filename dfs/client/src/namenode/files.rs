@@ -87,7 +87,7 @@ impl NameNode {
         let deadline = Instant::now() + self.timeout;
         let mut pause = COMPLETE_PAUSE;
         loop {
-            match self.call(method, &file.path, request).await {
+            match self.call_for_writer(method, &file.path, request).await {
                 Err(Error::NameNode { class, .. })
                     if class.ends_with("NotReplicatedYetException") && Instant::now() + pause < deadline =>
                 {
@@ -107,7 +107,7 @@ impl NameNode {
             holder: self.client_name.clone(),
             file_id: Some(file.file_id),
         };
-        let _: pb::AbandonBlockResponseProto = self.call("abandonBlock", &file.path, &request).await?;
+        let _: pb::AbandonBlockResponseProto = self.call_for_writer("abandonBlock", &file.path, &request).await?;
         Ok(())
     }
 
@@ -122,7 +122,7 @@ impl NameNode {
         let deadline = Instant::now() + self.timeout;
         let mut pause = COMPLETE_PAUSE;
         loop {
-            let answer: pb::CompleteResponseProto = self.call("complete", &file.path, &request).await?;
+            let answer: pb::CompleteResponseProto = self.call_for_writer("complete", &file.path, &request).await?;
             if answer.result {
                 return Ok(());
             }
@@ -143,7 +143,7 @@ impl NameNode {
             client_name: self.client_name.clone(),
             namespaces: Vec::new(),
         };
-        let _: pb::RenewLeaseResponseProto = self.call("renewLease", &self.client_name, &request).await?;
+        let _: pb::RenewLeaseResponseProto = self.call_for_writer("renewLease", &self.client_name, &request).await?;
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl NameNode {
             client_name: self.client_name.clone(),
         };
         let answer: pb::UpdateBlockForPipelineResponseProto =
-            self.call("updateBlockForPipeline", path, &request).await?;
+            self.call_for_writer("updateBlockForPipeline", path, &request).await?;
         convert::block_location(answer.block)
     }
 
@@ -174,7 +174,7 @@ impl NameNode {
             new_nodes: nodes.iter().map(|node| convert::datanode_id_to_proto(node)).collect(),
             storage_i_ds: storage_ids.to_vec(),
         };
-        let _: pb::UpdatePipelineResponseProto = self.call("updatePipeline", path, &request).await?;
+        let _: pb::UpdatePipelineResponseProto = self.call_for_writer("updatePipeline", path, &request).await?;
         Ok(())
     }
 
@@ -220,7 +220,7 @@ impl NameNode {
             last_block_length: Some(length.map_or(-1, |length| length as i64)),
             file_id: Some(file.file_id),
         };
-        let _: pb::FsyncResponseProto = self.call("fsync", &file.path, &request).await?;
+        let _: pb::FsyncResponseProto = self.call_for_writer("fsync", &file.path, &request).await?;
         Ok(())
     }
 
@@ -270,8 +270,9 @@ impl NameNode {
             existing_storage_uuids: existing.1.to_vec(),
             file_id: Some(file.file_id),
         };
-        let answer: pb::GetAdditionalDatanodeResponseProto =
-            self.call("getAdditionalDatanode", &file.path, &request).await?;
+        let answer: pb::GetAdditionalDatanodeResponseProto = self
+            .call_for_writer("getAdditionalDatanode", &file.path, &request)
+            .await?;
         convert::block_location(answer.block)
     }
 }

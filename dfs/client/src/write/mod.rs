@@ -120,6 +120,7 @@ impl FileWriter {
         match last {
             Some(last) if new_block => writer.previous = Some(last.block),
             Some(last) => {
+                let last = writer.shared.with_holders(&writer.file.path, last).await?;
                 let begun = last.block.block.length;
                 let block = BlockWriter::reopen(&writer.shared, &writer.file, last, checksum).await?;
                 let capacity = writer.shared.config.packet_bytes();

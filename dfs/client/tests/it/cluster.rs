@@ -181,7 +181,7 @@ impl LocalReplicas for Beside {
 }
 
 /// The file of that name somewhere below `dir`.
-fn find(dir: &Path, name: &str) -> Option<PathBuf> {
+pub(crate) fn find(dir: &Path, name: &str) -> Option<PathBuf> {
     for entry in std::fs::read_dir(dir).ok()? {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_dir() {

@@ -3,12 +3,17 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod appending;
+mod byte_oracle;
 mod cluster;
 mod conformance;
+mod crash;
+mod crashes;
 mod faults;
 mod files;
+mod ha;
 mod local_reads;
 mod model;
 mod namespace;
 mod operations;
 mod restart;
+mod toxic;
