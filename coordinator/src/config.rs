@@ -21,6 +21,9 @@ pub struct CoordinatorConfig {
     pub namenode: String,
     /// User in whose name catalog files are kept in the distributed file system.
     pub user: String,
+    /// The socket at which a DataNode on this machine passes its replicas' open files (`datanode.domain_socket`), so that what the coordinator
+    /// reads itself need not cross TCP. Absent: it does.
+    pub domain_socket: Option<PathBuf>,
     /// Directory of the distributed file system that holds the catalog.
     pub catalog: String,
     /// Directory of the distributed file system for tables that Quarry manages.
@@ -95,6 +98,7 @@ impl Default for CoordinatorConfig {
             insecure: false,
             namenode: "127.0.0.1:8020".to_owned(),
             user: "quarry".to_owned(),
+            domain_socket: None,
             catalog: "/quarry/catalog".to_owned(),
             warehouse: "/quarry/warehouse".to_owned(),
             memory_limit: execution.memory_limit,

@@ -59,6 +59,7 @@ impl Coordinator {
         config.validate().map_err(Error::Configuration)?;
         let client = DfsClient::new(DfsClientConfig {
             user: config.user.clone(),
+            domain_socket: config.domain_socket.clone(),
             ..DfsClientConfig::new(&config.namenode)
         });
         let store = Arc::new(DfsStore::new(client.clone(), &config.catalog));

@@ -26,6 +26,9 @@ pub struct WorkerConfig {
     pub user: String,
     /// UUID of the DataNode on the same machine, if it is another process. A DataNode in the same process says it itself.
     pub datanode_uuid: Option<String>,
+    /// The socket at which that DataNode passes its replicas' open files (its `datanode.domain_socket`). Absent: they are read over TCP.
+    /// Without meaning for a DataNode in the same process.
+    pub domain_socket: Option<PathBuf>,
     /// Memory that the operators of all queries may reserve together.
     pub memory_limit: ByteSize,
     /// Directory for what operators spill.
@@ -51,6 +54,7 @@ impl Default for WorkerConfig {
             namenode: "127.0.0.1:8020".to_owned(),
             user: "quarry".to_owned(),
             datanode_uuid: None,
+            domain_socket: None,
             memory_limit: ByteSize::gib(2),
             spill_dir: std::env::temp_dir().join("quarry-worker-spill"),
             spill_limit: ByteSize::gib(50),

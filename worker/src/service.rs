@@ -156,6 +156,7 @@ fn cores() -> usize {
 fn dfs_client(config: &WorkerConfig, local: Option<Arc<dyn LocalReplicas>>) -> DfsClient {
     let client = DfsClient::new(DfsClientConfig {
         user: config.user.clone(),
+        domain_socket: config.domain_socket.clone(),
         ..DfsClientConfig::new(config.namenode.clone())
     });
     match local {

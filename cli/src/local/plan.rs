@@ -11,6 +11,8 @@ use crate::locate;
 
 /// Replicas of a block unless the cluster is smaller, as with HDFS.
 const REPLICATION: u16 = 3;
+/// Bytes that a Unix socket's address has for its path, the end mark included. `_PORT` is as long as the longest port.
+const LONGEST_SOCKET: usize = 108;
 /// Fewest threads of a worker: with one, plans cannot be cut at exchanges.
 const LEAST_THREADS: usize = 2;
 /// Share of the machine's memory for the operators of all workers and the coordinator: the rest is for the page cache,
@@ -78,6 +80,7 @@ impl Plan {
         settings.force("datanode.namenode", link);
         settings.force("datanode.xfer_address", address(last.map(|last| last.xfer)));
         settings.force("datanode.ipc_address", address(last.map(|last| last.ipc)));
+        settings.offer_path("datanode.domain_socket", self.domain_socket());
         settings.list
     }
 
@@ -100,9 +103,16 @@ impl Plan {
         settings.force("coordinator.namenode", rpc);
         settings.offer("coordinator.address", address(last));
         settings.offer("coordinator.user", self.user());
+        settings.offer_path("coordinator.domain_socket", self.domain_socket());
         settings.offer("coordinator.spill_dir", path(&self.dir.join("coordinator/spill")));
         settings.offer("coordinator.memory_limit", self.memory_each());
         settings.list
+    }
+
+    /// Where DataNodes pass open replicas, `_PORT` standing for their transfer port; none if the directory's name is too long for a socket.
+    fn domain_socket(&self) -> Option<PathBuf> {
+        let socket = std::path::absolute(&self.dir).ok()?.join("dn._PORT.sock");
+        (socket.as_os_str().len() < LONGEST_SOCKET).then_some(socket)
     }
 
     /// Directory of the logs of child processes.
@@ -169,6 +179,12 @@ impl<'a> Settings<'a> {
         self.list.push(Setting::flag("quarry local", key, value.to_string()));
     }
 
+    fn offer_path(&mut self, key: &str, value: Option<PathBuf>) {
+        if let Some(value) = value {
+            self.offer(key, path(&value));
+        }
+    }
+
     fn offer(&mut self, key: &str, value: impl ToString) {
         if self.user.origin(key) == Origin::Default {
             self.force(key, value);
@@ -191,6 +207,17 @@ mod tests {
             .iter()
             .find(|setting| setting.key == key)
             .map(|setting| setting.value.clone())
+    }
+
+    #[test]
+    fn datanodes_pass_replicas_to_the_coordinator_unless_the_socket_has_no_room_for_its_name() {
+        let short = plan(1, vec![]);
+        let link = SocketAddr::from(([127, 0, 0, 1], 1));
+        let socket = value(&short.datanode(0, link), "datanode.domain_socket");
+        assert_eq!(socket.as_deref(), Some("/d/dn._PORT.sock"));
+        assert_eq!(value(&short.coordinator(link), "coordinator.domain_socket"), socket);
+        let long = Plan::new(Path::new(&format!("/{}", "d".repeat(100))), 1, Layers::default(), None);
+        assert_eq!(value(&long.unwrap().datanode(0, link), "datanode.domain_socket"), None);
     }
 
     #[test]
