@@ -4,6 +4,7 @@
 mod cluster;
 mod config;
 mod demo;
+mod faults;
 mod fs;
 mod local;
 mod sql;

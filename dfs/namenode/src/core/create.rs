@@ -6,6 +6,7 @@ use super::edit::{self, Edit, RetryAnswer};
 use super::error::FsError;
 use super::namespace::Walk;
 use super::permission::WRITE;
+use super::quota::Usage;
 use super::small::U48;
 use super::storage_policy;
 use super::tree::parent_missing;
@@ -30,7 +31,11 @@ impl Core {
             self.edit(Edit::Delete(edit::Delete { path: path.clone() }));
         } else {
             self.check_new_names(&walk)?;
-            self.check_names_quota(walk.last(), walk.missing.len())?;
+            let names = Usage {
+                names: walk.missing.len() as i64,
+                ..Usage::default()
+            };
+            self.check_quota(walk.last(), names, None)?;
             self.make_parents(caller, path);
         }
         let inode_id = self.state.next_inode_id;

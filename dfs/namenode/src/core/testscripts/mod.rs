@@ -1,15 +1,11 @@
 //! Scenarios played against the core: commands in, decisions out, on a clock that the script moves.
 
-mod attributes;
-mod cutting;
 mod decommission;
-pub(super) mod durability;
+mod durability;
 mod permissions;
 mod placement;
-mod quota;
 mod recovery;
 mod replication;
-mod reserved;
 mod safe_mode;
 mod tree;
 mod writing;
