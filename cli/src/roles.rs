@@ -139,13 +139,16 @@ pub async fn run_namenode(config: Config) -> anyhow::Result<()> {
 /// Runs a DataNode until a signal.
 ///
 /// # Errors
-/// It cannot start.
+/// It cannot start, or too many of its volumes failed.
 pub async fn run_datanode(config: Config) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let (handle, endpoint) = start_datanode(&config).await?;
-    serve(signals, &endpoint).await?;
+    let served = tokio::select! {
+        served = serve(signals, &endpoint) => served,
+        reason = handle.failed() => Err(anyhow::anyhow!("DataNode stopped: {reason}")),
+    };
     handle.shutdown().await;
-    Ok(())
+    served
 }
 
 /// Runs a worker until a signal.
@@ -163,16 +166,20 @@ pub async fn run_worker(config: Config) -> anyhow::Result<()> {
 /// Runs a DataNode and a worker beside it until a signal.
 ///
 /// # Errors
-/// One of them cannot start.
+/// One of them cannot start, or too many of the DataNode's volumes failed.
 pub async fn run_node(config: Config) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let (datanode_handle, datanode) = start_datanode(&config).await?;
     let (worker_handle, worker) = start_worker(&config, Some(&datanode_handle)).await?;
-    serve(signals, &NodeEndpoint { datanode, worker }).await?;
+    let endpoint = NodeEndpoint { datanode, worker };
+    let served = tokio::select! {
+        served = serve(signals, &endpoint) => served,
+        reason = datanode_handle.failed() => Err(anyhow::anyhow!("DataNode stopped: {reason}")),
+    };
     // The worker first: its last tasks still read from the DataNode.
     worker_handle.shutdown().await;
     datanode_handle.shutdown().await;
-    Ok(())
+    served
 }
 
 /// Runs a coordinator until a signal.

@@ -32,6 +32,9 @@ pub struct DataNodeConfig {
     pub network_location: String,
     /// Room on each volume that replicas leave free.
     pub reserved: ByteSize,
+    /// Volumes that may fail before the DataNode stops. Their replicas are made anew elsewhere. When all have failed it stops in any
+    /// case.
+    pub failed_volumes_tolerated: usize,
     /// Connections to the transfer port at a time; more are closed at once.
     pub max_connections: usize,
     /// Operations on the transfer port at a time; more are refused with an error.
@@ -96,6 +99,7 @@ impl Default for DataNodeConfig {
             ipc_address: any_port,
             network_location: String::new(),
             reserved: ByteSize::mib(64),
+            failed_volumes_tolerated: 0,
             max_connections: 16_384,
             max_transfers: 4096,
             idle_timeout: Duration::from_secs(30),
@@ -159,6 +163,10 @@ impl DataNodeConfig {
         require(
             self.network_location.is_empty() || self.network_location.starts_with('/'),
             "`network_location` must begin with `/`",
+        );
+        require(
+            self.dirs.is_empty() || self.failed_volumes_tolerated < self.dirs.len(),
+            "`failed_volumes_tolerated` must be less than the number of `dirs`",
         );
         require(self.max_connections > 0, "`max_connections` must be at least 1");
         require(self.max_transfers > 0, "`max_transfers` must be at least 1");

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::namenode_link;
 use crate::node::Node;
 use crate::replica::{ReplicaError, ReplicaState};
 use crate::short_circuit::{self, Socket};
+use crate::storage::disk::{Disk, SystemDisk};
 use crate::transfer::server;
 
 /// How long running transfers have to notice a shutdown.
@@ -56,11 +58,22 @@ impl DataNode {
     /// registered: see [`DataNodeHandle::wait_registered`].
     ///
     /// # Errors
-    /// `Config`, `DirectoryInUse`, `ForeignDirectory`, `Disk` and `Bind`; nothing is left running.
+    /// `Config`, `DirectoryInUse`, `ForeignDirectory`, `TooManyFailedVolumes`, `Disk` and `Bind`; nothing is left running.
     pub async fn start(config: DataNodeConfig) -> Result<DataNodeHandle> {
+        Self::start_on(config, |_| Arc::new(SystemDisk)).await
+    }
+
+    /// As [`DataNode::start`], with a disk of the caller's under each data directory.
+    ///
+    /// # Errors
+    /// As [`DataNode::start`].
+    pub async fn start_on(
+        config: DataNodeConfig,
+        disk: impl Fn(&Path) -> Arc<dyn Disk> + Send + 'static,
+    ) -> Result<DataNodeHandle> {
         config.validate()?;
         let (xfer_address, ipc_address) = (config.xfer_address, config.ipc_address);
-        let node = Node::blocking(move || Node::open(config)).await?;
+        let node = Node::blocking(move || Node::open(config, disk)).await?;
         let bind = |purpose| {
             move |source| Error::Bind {
                 address: xfer_address,
@@ -185,6 +198,18 @@ impl DataNodeHandle {
     /// it is.
     pub fn report_suspect(&self, block: BlockId, generation_stamp: GenerationStamp) {
         self.node.check_suspect(block, generation_stamp);
+    }
+
+    /// Waits until the DataNode cannot go on, because too many of its volumes have failed; answers why. Its transfers and its link
+    /// have ended then; [`DataNodeHandle::shutdown`] ends the rest. Never returns on one that is shut down in order.
+    pub async fn failed(&self) -> String {
+        let mut fatal = self.node.volume_failures.fatal.subscribe();
+        if let Ok(reason) = fatal.wait_for(Option::is_some).await
+            && let Some(reason) = reason.clone()
+        {
+            return reason;
+        }
+        std::future::pending().await
     }
 
     /// The background work and how far it is.

@@ -57,6 +57,20 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The disk under a volume failed and the volume was given up. Other replicas have to be used; replace the disk and restart.
+    #[error("volume {dir} has failed")]
+    VolumeFailed {
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// More volumes failed than the configuration tolerates. Replace the disks, or take them out of `dirs`.
+    #[error("{detail}; `failed_volumes_tolerated` is {tolerated}")]
+    TooManyFailedVolumes {
+        /// Which volumes failed, and how.
+        detail: String,
+        /// How many may.
+        tolerated: usize,
+    },
     /// No volume has room for another replica. Free space or add a volume.
     #[error("no volume has room for another replica: {detail}")]
     NoSpace {
@@ -93,6 +107,13 @@ pub enum Error {
         /// How long, in seconds.
         seconds: f64,
     },
+}
+
+impl Error {
+    /// Whether the disk refused in a way that casts doubt on it.
+    pub(crate) fn is_suspicious(&self) -> bool {
+        matches!(self, Self::Disk { source, .. } if crate::storage::disk::is_suspicious(source))
+    }
 }
 
 /// The crate's result.

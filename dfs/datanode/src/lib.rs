@@ -27,9 +27,11 @@ mod scan_counts;
 mod short_circuit;
 mod storage;
 mod transfer;
+mod volume_failures;
 
 pub use config::DataNodeConfig;
 pub use datanode::{DataNode, DataNodeHandle, ReplicaFiles};
 pub use error::{Error, Result};
 pub use jobs::JobStatus;
 pub use replica::{Replica, ReplicaError, ReplicaState};
+pub use storage::disk::{Disk, DiskSpace, SystemDisk};

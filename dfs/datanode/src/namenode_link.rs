@@ -192,6 +192,7 @@ async fn send(
         }
         tokio::select! {
             () = node.reports.wait() => {}
+            () = node.volume_failures.news.notified() => heartbeats.reset_immediately(),
             _ = heartbeats.tick() => {
                 let heartbeat = heartbeat(node).await;
                 deliver(outgoing, from_data_node::Message::Heartbeat(heartbeat)).await?;
@@ -208,7 +209,7 @@ async fn heartbeat(node: &Arc<Node>) -> Heartbeat {
         active_transfers,
         xceiver_count: active_transfers,
         scan_results: Some(node.scanned.results()),
-        ..Heartbeat::default()
+        volume_failures: node.volume_failures.message(),
     }
 }
 

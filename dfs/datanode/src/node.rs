@@ -1,13 +1,14 @@
 //! What all parts of a running DataNode share: who it is, what it stores, what it has to report.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::thread;
 
 use parking_lot::{Mutex, RwLock};
 use quarry_dfs_wire::block::{Block, BlockId, ExtendedBlock, GenerationStamp};
 use quarry_dfs_wire::convert;
-use quarry_dfs_wire::proto::dfs_v1::{ReplicaChange, Storage};
+use quarry_dfs_wire::proto::dfs_v1::{ReplicaChange, Storage, StorageType};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,10 +25,12 @@ use crate::jobs::throttle::Throttle;
 use crate::replica::ReplicaState;
 use crate::reports::{Reports, Ticket};
 use crate::scan_counts::ScanCounts;
+use crate::storage::disk::Disk;
 use crate::storage::scan;
 use crate::storage::version_file::VolumeVersion;
 use crate::storage::volume::Volume;
 use crate::storage::{Dataset, FinalizedReplica};
+use crate::volume_failures::VolumeFailures;
 
 /// The cluster that this DataNode belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +64,7 @@ pub(crate) struct Node {
     pub(crate) scanned: ScanCounts,
     pub(crate) jobs: Jobs,
     pub(crate) checking: Checks,
+    pub(crate) volume_failures: VolumeFailures,
     /// What copies for balance between DataNodes may use.
     pub(crate) balancing: Arc<Throttle>,
     membership: RwLock<Option<Membership>>,
@@ -68,15 +72,22 @@ pub(crate) struct Node {
 
 impl Node {
     /// Locks and reads the data directories. Blocks on the disk.
-    pub(crate) fn open(config: DataNodeConfig) -> Result<Arc<Self>> {
+    pub(crate) fn open(config: DataNodeConfig, disk: impl Fn(&Path) -> Arc<dyn Disk>) -> Result<Arc<Self>> {
+        let failures = VolumeFailures::default();
         let mut volumes = Vec::new();
         let mut versions = Vec::new();
         for dir in &config.dirs {
-            let (volume, version) = Volume::open(dir, config.reserved.as_u64())?;
-            volumes.push(Arc::new(volume));
-            versions.push(version);
+            match Volume::open(dir, config.reserved.as_u64(), disk(dir)) {
+                Ok((volume, version)) => {
+                    volumes.push(Arc::new(volume));
+                    versions.push((dir.clone(), version));
+                }
+                Err(error @ Error::Disk { .. }) => failures.add(dir, error.to_string(), 0),
+                Err(error) => return Err(error),
+            }
         }
-        let known = common_version(&config, &versions)?;
+        failures.check(config.dirs.len(), config.failed_volumes_tolerated)?;
+        let known = common_version(&versions)?;
         let uuid = known.map_or_else(|| Uuid::new_v4().to_string(), |version| version.datanode_uuid.clone());
         let cluster_id = known.map(|version| version.cluster_id.clone());
         let scans = (0..volumes.len())
@@ -99,6 +110,7 @@ impl Node {
             scanned: ScanCounts::default(),
             jobs: Jobs::default(),
             checking: Checks::default(),
+            volume_failures: failures,
             balancing: Arc::new(Throttle::new(config.balance_bandwidth.as_u64())),
             config,
         });
@@ -190,6 +202,8 @@ impl Node {
                 dfs_used: room.used,
                 remaining: room.remaining,
                 failed: volume.is_failed(),
+                storage_type: StorageType::Disk.into(),
+                location: volume.dir().display().to_string(),
                 ..Storage::default()
             }
         };
@@ -266,10 +280,28 @@ impl Node {
 
     /// Attaches the pool to every volume and takes their replicas over.
     fn adopt(&self, membership: Membership) -> Result<()> {
-        for (index, volume) in self.dataset.volumes().iter().enumerate() {
+        let volumes = self.dataset.volumes();
+        let read = |volume: &Arc<Volume>| {
             volume.format(&membership.pool, &membership.cluster_id, &self.uuid)?;
-            self.dataset.add_scanned(index, scan::scan(volume)?);
+            scan::scan(volume)
+        };
+        // A disk each: they do not wait for one another.
+        let found: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = volumes.iter().map(|volume| scope.spawn(|| read(volume))).collect();
+            let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().map(join).collect()
+        });
+        for (index, found) in found.into_iter().enumerate() {
+            match found {
+                Ok(found) => self.dataset.add_scanned(index, found),
+                Err(error @ Error::Disk { .. }) => self.fail_volume(index, &error.to_string()),
+                Err(error) => return Err(error),
+            }
         }
+        let (dirs, tolerated) = (self.config.dirs.len(), self.config.failed_volumes_tolerated);
+        self.volume_failures.check(dirs, tolerated)?;
         tracing::info!(pool = %membership.pool, replicas = self.dataset.len(), "data directories opened");
         *self.membership.write() = Some(membership);
         Ok(())
@@ -277,8 +309,15 @@ impl Node {
 
     fn stored_pool(&self) -> Result<Option<String>> {
         let mut found: Option<String> = None;
-        for volume in self.dataset.volumes() {
-            for pool in volume.pools()? {
+        for (index, volume) in self.dataset.volumes().iter().enumerate() {
+            let pools = match volume.pools() {
+                Err(error @ Error::Disk { .. }) => {
+                    self.fail_volume(index, &error.to_string());
+                    continue;
+                }
+                other => other?,
+            };
+            for pool in pools {
                 match &found {
                     Some(other) if *other != pool => {
                         let reason = format!("it holds block pools {other} and {pool}; one is supported");
@@ -296,12 +335,9 @@ impl Node {
 }
 
 /// The identity that all formatted directories agree on.
-fn common_version<'a>(
-    config: &DataNodeConfig,
-    versions: &'a [Option<VolumeVersion>],
-) -> Result<Option<&'a VolumeVersion>> {
+fn common_version(versions: &[(PathBuf, Option<VolumeVersion>)]) -> Result<Option<&VolumeVersion>> {
     let mut common: Option<(&Path, &VolumeVersion)> = None;
-    for (dir, version) in config.dirs.iter().zip(versions) {
+    for (dir, version) in versions {
         let Some(version) = version else { continue };
         match common {
             Some((other_dir, other))

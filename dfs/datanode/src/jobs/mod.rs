@@ -4,6 +4,7 @@
 //! - [`block_scan`]: verifies every replica every few weeks
 //! - [`directory_scan`]: compares memory and disk every few hours
 //! - [`volume_balance`]: evens out the volumes of this DataNode
+//! - [`volume_check`]: gives up volumes whose disks fail
 //! - [`deletion`]: removes replicas that the NameNode gave up
 //!
 //! [`check`] does the work of the first three at once, when an administrator asks.
@@ -16,6 +17,7 @@ pub(crate) mod directory_scan;
 pub(crate) mod suspects;
 pub(crate) mod throttle;
 pub(crate) mod volume_balance;
+pub(crate) mod volume_check;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,6 +107,8 @@ impl Jobs {
 
 /// Starts all jobs of a DataNode; they end with it.
 pub(crate) fn start(node: &Arc<Node>) {
+    let wake = Arc::clone(&node.volume_failures.wake);
+    spawn(node, "volume check", wake, volume_check::Check);
     spawn(node, "suspects", Arc::clone(&node.suspects.wake), suspects::Verify);
     spawn(node, "deletion", Arc::clone(&node.deletions.wake), deletion::Remove);
     spawn(node, "directory scan", Arc::default(), directory_scan::Scan::new());
@@ -131,6 +135,9 @@ async fn run(node: Arc<Node>, mut job: impl Job, slot: Arc<Slot>, wake: Arc<Noti
     while !node.shutdown.is_cancelled() {
         slot.status.lock().running = true;
         let step = job.step(&node).await;
+        if let Err(error) = &step {
+            node.doubt_disks(error);
+        }
         let progress = slot.note(step);
         let rest = async {
             match progress {

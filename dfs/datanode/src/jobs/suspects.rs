@@ -15,6 +15,8 @@ use super::{Job, Progress};
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::replica::ReplicaState;
+use crate::storage::disk;
+use crate::storage::reader::ReadError;
 
 /// Suspects that wait; more are dropped, and found again by whoever reads them next or by the scanner.
 const MAX_WAITING: usize = 100_000;
@@ -88,7 +90,12 @@ pub(crate) fn verify(node: &Node, id: BlockId, stamp: GenerationStamp) -> Verdic
                 }
                 match replica.verify_from(at, VERIFY_SPAN) {
                     Ok(next) => at = next,
-                    Err(error) => break Err(error.to_string()),
+                    Err(error) => {
+                        if matches!(&error, ReadError::Io(error) if disk::is_suspicious(error)) {
+                            node.volume_failures.wake.notify_one();
+                        }
+                        break Err(error.to_string());
+                    }
                 }
             }
         }

@@ -7,10 +7,12 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use quarry_dfs_wire::checksum::{ChecksumError, DataChecksum, META_HEADER_LENGTH};
 
 use super::chunks::Chunks;
+use super::disk::Disk;
 use crate::error::{DiskContext, Error, Result};
 
 /// One packet's worth of bytes, as a writer sent them.
@@ -50,6 +52,7 @@ pub(crate) enum PacketError {
 /// The open files of a replica with exclusive right to change them.
 #[derive(Debug)]
 pub(crate) struct BlockFile {
+    disk: Arc<dyn Disk>,
     data: File,
     meta: File,
     checksum: DataChecksum,
@@ -61,12 +64,18 @@ pub(crate) struct BlockFile {
 
 impl BlockFile {
     /// Creates both files; fails if either exists.
-    pub(crate) fn create(data_path: &Path, meta_path: &Path, checksum: DataChecksum) -> Result<Self> {
-        let data = create_new(data_path)?;
-        let meta = create_new(meta_path)?;
-        meta.write_all_at(&checksum.encode_meta_header(), 0)
+    pub(crate) fn create(
+        disk: &Arc<dyn Disk>,
+        data_path: &Path,
+        meta_path: &Path,
+        checksum: DataChecksum,
+    ) -> Result<Self> {
+        let data = disk.create(data_path).disk("create", data_path)?;
+        let meta = disk.create(meta_path).disk("create", meta_path)?;
+        disk.write_all_at(&meta, &checksum.encode_meta_header(), 0)
             .disk("write", meta_path)?;
         Ok(Self {
+            disk: Arc::clone(disk),
             data,
             meta,
             checksum,
@@ -81,11 +90,12 @@ impl BlockFile {
     /// # Errors
     /// `Corrupt` if the files are shorter than that or the last chunk does not match its checksum: appending would give
     /// damaged bytes a new, valid checksum.
-    pub(crate) fn open(data_path: &Path, meta_path: &Path, length: u64) -> Result<Self> {
+    pub(crate) fn open(disk: &Arc<dyn Disk>, data_path: &Path, meta_path: &Path, length: u64) -> Result<Self> {
         let data = open_writable(data_path)?;
         let meta = open_writable(meta_path)?;
         let checksum = read_meta_header(&meta, meta_path)?;
         let mut file = Self {
+            disk: Arc::clone(disk),
             data,
             meta,
             checksum,
@@ -119,8 +129,7 @@ impl BlockFile {
         let fresh = &packet.data[stored as usize..];
         let written = self.append(fresh, self.reusable_sums(packet, stored));
         if written.is_err() {
-            // Best effort after a full disk: leave no bytes behind the ones that count.
-            let _ = self.data.set_len(self.length);
+            self.restore_end();
         }
         Ok(written?)
     }
@@ -128,8 +137,8 @@ impl BlockFile {
     /// Makes all bytes and checksums durable; free if nothing was written since the last time.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         if self.dirty {
-            self.data.sync_data()?;
-            self.meta.sync_data()?;
+            self.disk.sync(&self.data)?;
+            self.disk.sync(&self.meta)?;
             self.dirty = false;
         }
         Ok(())
@@ -169,7 +178,7 @@ impl BlockFile {
     fn append(&mut self, fresh: &[u8], sums: Option<&[u8]>) -> io::Result<()> {
         let chunks = Chunks::new(self.checksum);
         self.dirty = true;
-        self.data.write_all_at(fresh, self.length)?;
+        self.disk.write_all_at(&self.data, fresh, self.length)?;
         let mut computed = Vec::new();
         let sums = match sums {
             Some(sums) => sums,
@@ -178,13 +187,26 @@ impl BlockFile {
                 &computed
             }
         };
-        self.meta.write_all_at(sums, chunks.meta_position(self.length))?;
+        self.disk
+            .write_all_at(&self.meta, sums, chunks.meta_position(self.length))?;
         self.length += fresh.len() as u64;
         self.tail = match sums.last_chunk::<4>() {
             Some(last) if !self.length.is_multiple_of(chunks.size()) => u32::from_be_bytes(*last),
             _ => 0,
         };
         Ok(())
+    }
+
+    /// After a write that failed, on a full disk: no bytes behind the ones that count, and the last chunk's checksum is again that of
+    /// these. Best effort: a disk that refuses this too leaves what a crash leaves, and the next start copes.
+    fn restore_end(&mut self) {
+        let chunks = Chunks::new(self.checksum);
+        let _ = self.data.set_len(self.length);
+        let _ = self.meta.set_len(chunks.meta_length(self.length));
+        if !self.length.is_multiple_of(chunks.size()) && chunks.sum_size() != 0 {
+            let position = chunks.meta_position(self.length);
+            let _ = self.disk.write_all_at(&self.meta, &self.tail.to_be_bytes(), position);
+        }
     }
 
     /// Checksums from the chunk on that `fresh` continues.
@@ -215,8 +237,8 @@ impl BlockFile {
         self.data.set_len(length)?;
         self.meta.set_len(chunks.meta_length(length))?;
         if !length.is_multiple_of(chunks.size()) && chunks.sum_size() != 0 {
-            self.meta
-                .write_all_at(&tail.to_be_bytes(), chunks.meta_position(length))?;
+            self.disk
+                .write_all_at(&self.meta, &tail.to_be_bytes(), chunks.meta_position(length))?;
         }
         (self.length, self.tail, self.dirty) = (length, tail, true);
         Ok(Ok(()))
@@ -289,15 +311,6 @@ fn corrupt(detail: String) -> Error {
     }
 }
 
-fn create_new(path: &Path) -> Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .disk("create", path)
-}
-
 fn open_writable(path: &Path) -> Result<File> {
     OpenOptions::new().read(true).write(true).open(path).disk("open", path)
 }
@@ -317,6 +330,10 @@ mod tests {
         DataChecksum::new(ChecksumType::Crc32c, 8).unwrap()
     }
 
+    fn disk() -> Arc<dyn Disk> {
+        Arc::new(crate::storage::disk::SystemDisk)
+    }
+
     struct Files {
         _dir: tempfile::TempDir,
         data: PathBuf,
@@ -331,7 +348,7 @@ mod tests {
         }
 
         fn create(&self) -> BlockFile {
-            BlockFile::create(&self.data, &self.meta, checksum()).unwrap()
+            BlockFile::create(&disk(), &self.data, &self.meta, checksum()).unwrap()
         }
 
         /// The stored bytes, after checking that the checksum file is exactly that of these bytes.
@@ -422,22 +439,84 @@ mod tests {
         assert_eq!(files.checked(), b"0123456789ab");
     }
 
+    /// A disk that runs full in the midst of a write: after so many bytes.
+    #[derive(Debug)]
+    struct Filling(std::sync::atomic::AtomicU64);
+
+    impl Disk for Filling {
+        fn create(&self, path: &Path) -> io::Result<File> {
+            crate::storage::disk::SystemDisk.create(path)
+        }
+
+        fn write_all_at(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
+            // What overwrites needs no room.
+            let left = self.0.load(std::sync::atomic::Ordering::Relaxed);
+            let growth = (position + bytes.len() as u64).saturating_sub(file.metadata()?.len());
+            let fits = bytes.len() - growth.saturating_sub(left) as usize;
+            file.write_all_at(&bytes[..fits], position)?;
+            self.0.fetch_sub(growth.min(left), std::sync::atomic::Ordering::Relaxed);
+            if fits < bytes.len() {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            Ok(())
+        }
+
+        fn sync(&self, file: &File) -> io::Result<()> {
+            file.sync_data()
+        }
+
+        fn space(&self, _: &Path) -> io::Result<crate::storage::disk::DiskSpace> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn probe(&self, _: &Path) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn disk_that_fills_up_at_any_byte_leaves_what_was_stored_before() {
+        let whole = 7 + 22 + 3 * 4;
+        for room in 7 + 13 + 8..whole {
+            let files = Files::new();
+            let disk: Arc<dyn Disk> = Arc::new(Filling(room.into()));
+            let mut file = BlockFile::create(&disk, &files.data, &files.meta, checksum()).unwrap();
+            write(&mut file, 0, b"0123456789abc").unwrap();
+            // The next packet goes on inside the last chunk, ends it, and brings whole ones.
+            let first = write(&mut file, 13, b"def");
+            let stored = if first.is_ok() {
+                &b"0123456789abcdef"[..]
+            } else {
+                &b"0123456789abc"[..]
+            };
+            if first.is_ok() {
+                let _ = write(&mut file, 16, b"ghijklmnopqrstuv");
+            }
+            let length = file.length();
+            assert!(length >= stored.len() as u64);
+            drop(file);
+            let again = BlockFile::open(&super::tests::disk(), &files.data, &files.meta, length);
+            assert!(again.is_ok(), "room {room}: {again:?}");
+            assert!(files.checked().starts_with(stored), "room {room}");
+        }
+    }
+
     #[test]
     fn reopening_over_a_damaged_last_chunk_is_refused() {
         let files = Files::new();
         write(&mut files.create(), 0, b"0123456789").unwrap();
         fs::write(&files.data, b"01234567x9").unwrap();
         assert!(matches!(
-            BlockFile::open(&files.data, &files.meta, 10),
+            BlockFile::open(&disk(), &files.data, &files.meta, 10),
             Err(Error::Corrupt { .. })
         ));
         assert!(matches!(
-            BlockFile::open(&files.data, &files.meta, 9),
+            BlockFile::open(&disk(), &files.data, &files.meta, 9),
             Err(Error::Corrupt { .. })
         ));
-        assert!(BlockFile::open(&files.data, &files.meta, 8).is_ok());
+        assert!(BlockFile::open(&disk(), &files.data, &files.meta, 8).is_ok());
         assert!(matches!(
-            BlockFile::open(&files.data, &files.meta, 12),
+            BlockFile::open(&disk(), &files.data, &files.meta, 12),
             Err(Error::Corrupt { .. })
         ));
     }
@@ -453,7 +532,7 @@ mod tests {
                 let here = file.length();
                 if truncate {
                     drop(file);
-                    file = BlockFile::open(&files.data, &files.meta, here.saturating_sub(back)).unwrap();
+                    file = BlockFile::open(&disk(), &files.data, &files.meta, here.saturating_sub(back)).unwrap();
                 } else {
                     let start = here.saturating_sub(back) as usize;
                     let end = source.len().min(start + length);

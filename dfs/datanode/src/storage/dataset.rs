@@ -18,6 +18,7 @@ use quarry_dfs_wire::checksum::DataChecksum;
 use tokio_util::sync::CancellationToken;
 
 use super::block_file::{self, BlockFile};
+use super::choose;
 use super::fingerprint::Fingerprint;
 use super::layout;
 use super::open_replica::{OpenReplica, ReplicaWriter};
@@ -185,15 +186,16 @@ impl Dataset {
         self.map.lock().entries.len()
     }
 
-    /// Creates a replica: `Rbw` for a writer's pipeline, `Temporary` for a copy.
+    /// Creates a replica: `Rbw` for a writer's pipeline, `Temporary` for a copy. It may grow to `expected` bytes.
     pub(crate) fn create(
         self: &Arc<Self>,
         id: BlockId,
         stamp: GenerationStamp,
         state: ReplicaState,
         checksum: DataChecksum,
+        expected: u64,
     ) -> Result<ReplicaWriter> {
-        let volume = Arc::clone(&self.volumes[self.choose_volume()?]);
+        let volume = Arc::clone(&self.volumes[self.choose_volume(expected)?]);
         let replica = Replica {
             id,
             generation_stamp: stamp,
@@ -214,7 +216,7 @@ impl Dataset {
         }
         let file = open
             .paths()
-            .and_then(|(data, meta)| BlockFile::create(&data, &meta, checksum));
+            .and_then(|(data, meta)| BlockFile::create(open.volume.disk(), &data, &meta, checksum));
         match file {
             Ok(file) => Ok(ReplicaWriter::new(Arc::clone(self), open, file, token)),
             Err(error) => {
@@ -317,7 +319,7 @@ impl Dataset {
     fn open_files_for_writing(open: &OpenReplica, length: u64, stamp: GenerationStamp) -> Result<BlockFile> {
         let (data, meta) = open.paths()?;
         let before = open.replica();
-        let file = BlockFile::open(&data, &meta, length)?;
+        let file = BlockFile::open(open.volume.disk(), &data, &meta, length)?;
         Volume::rename_stamp(&open.dir()?, before.id, before.generation_stamp, stamp)?;
         open.volume.remove_used(before.on_disk.saturating_sub(length));
         open.set_reopened(length, file.tail(), stamp);
@@ -346,7 +348,14 @@ impl Dataset {
             fingerprint: Fingerprint::of(&open.volume.finalized_paths(replica.id, replica.generation_stamp)?),
             volume: self.index_of(&open.volume),
         };
-        self.map.lock().entries.insert(replica.id, Entry::Finalized(finalized));
+        let mut map = self.map.lock();
+        if open.volume.is_failed() {
+            return Err(Error::VolumeFailed {
+                dir: open.volume.dir().to_owned(),
+            });
+        }
+        map.entries.insert(replica.id, Entry::Finalized(finalized));
+        drop(map);
         let block = Block {
             id: replica.id,
             generation_stamp: replica.generation_stamp,
@@ -485,25 +494,44 @@ impl Dataset {
         }
     }
 
-    /// Round robin over the volumes that have room.
-    fn choose_volume(&self) -> Result<usize> {
-        let first = self.next_volume.fetch_add(1, Ordering::Relaxed);
-        let order = (0..self.volumes.len()).map(|step| (first + step) % self.volumes.len());
-        let mut rooms = Vec::new();
-        for index in order {
-            let room = self.volumes[index].room();
-            if !self.volumes[index].is_failed() && room.remaining > 0 {
-                return Ok(index);
+    fn choose_volume(&self, expected: u64) -> Result<usize> {
+        let turn = self.next_volume.fetch_add(1, Ordering::Relaxed);
+        let room = |volume: &Arc<Volume>| (!volume.is_failed()).then(|| volume.room().remaining);
+        let rooms: Vec<Option<u64>> = self.volumes.iter().map(room).collect();
+        choose::choose(&rooms, expected, turn).ok_or_else(|| {
+            let text = |(volume, room): (&Arc<Volume>, &Option<u64>)| match room {
+                Some(room) => format!("{}: {room} bytes beyond the reserve", volume.dir().display()),
+                None => format!("{}: failed", volume.dir().display()),
+            };
+            let rooms: Vec<String> = self.volumes.iter().zip(&rooms).map(text).collect();
+            Error::NoSpace {
+                detail: rooms.join(", "),
             }
-            rooms.push(format!(
-                "{}: {} bytes",
-                self.volumes[index].dir().display(),
-                room.remaining
-            ));
-        }
-        Err(Error::NoSpace {
-            detail: rooms.join(", "),
         })
+    }
+
+    /// Gives a volume up: its replicas are no more, and their writers are asked to stop. Answers how many there were.
+    pub(crate) fn lose_volume(&self, index: usize) -> usize {
+        let home = &self.volumes[index];
+        home.set_failed();
+        let mut map = self.map.lock();
+        let is_here = |entry: &Entry| match entry {
+            Entry::Finalized(found) => usize::from(found.volume) == index,
+            Entry::Open(open) => Arc::ptr_eq(&open.volume, home),
+        };
+        let lost: Vec<BlockId> = map
+            .entries
+            .iter()
+            .filter(|(_, entry)| is_here(entry))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &lost {
+            map.recovering.remove(id);
+            if let Some(Entry::Open(open)) = map.entries.remove(id) {
+                open.ask_writer_to_stop();
+            }
+        }
+        lost.len()
     }
 
     fn index_of(&self, volume: &Arc<Volume>) -> u16 {

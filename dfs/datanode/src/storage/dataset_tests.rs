@@ -20,7 +20,7 @@ fn open_dataset(dir: &Path) -> Arc<Dataset> {
 
 fn open_volumes(dirs: &[&Path]) -> Arc<Dataset> {
     let open = |dir: &&Path| {
-        let (volume, _) = Volume::open(dir, 0).unwrap();
+        let (volume, _) = Volume::open(dir, 0, Arc::new(super::super::disk::SystemDisk)).unwrap();
         volume.format(POOL, "CID-1", "uuid-1").unwrap();
         Arc::new(volume)
     };
@@ -85,7 +85,7 @@ fn each_state() -> EachState {
     let dir = tempfile::tempdir().unwrap();
     let dataset = open_dataset(dir.path());
     let create = |dataset: &Arc<Dataset>, id, state| {
-        let mut writer = dataset.create(id, STAMP, state, DataChecksum::default()).unwrap();
+        let mut writer = dataset.create(id, STAMP, state, DataChecksum::default(), 0).unwrap();
         write_to(&mut writer, LENGTH);
         writer
     };
@@ -223,7 +223,7 @@ fn nothing_is_created_over_an_existing_replica() {
     let each = each_state();
     for id in [FINALIZED, TEMPORARY, RBW, RWR, RUR] {
         for state in [ReplicaState::Rbw, ReplicaState::Temporary] {
-            let created = each.dataset.create(id, STAMP, state, DataChecksum::default());
+            let created = each.dataset.create(id, STAMP, state, DataChecksum::default(), 0);
             assert!(
                 matches!(created, Err(Error::Replica(ReplicaError::AlreadyExists { .. }))),
                 "{id} {state}"
@@ -233,7 +233,7 @@ fn nothing_is_created_over_an_existing_replica() {
     assert_content(&each.dataset, FINALIZED, LENGTH);
     assert!(
         each.dataset
-            .create(ABSENT, STAMP, ReplicaState::Temporary, DataChecksum::default())
+            .create(ABSENT, STAMP, ReplicaState::Temporary, DataChecksum::default(), 0)
             .is_ok()
     );
 }
@@ -280,7 +280,7 @@ fn unfinished_copy_disappears_with_its_writer() {
     let dataset = open_dataset(dir.path());
     drop(
         dataset
-            .create(ABSENT, STAMP, ReplicaState::Temporary, DataChecksum::default())
+            .create(ABSENT, STAMP, ReplicaState::Temporary, DataChecksum::default(), 0)
             .unwrap(),
     );
     assert_eq!(dataset.replica(ABSENT), Err(ReplicaError::NotFound(ABSENT)));
@@ -305,7 +305,7 @@ fn replica_moves_to_another_volume_as_a_whole_or_not_at_all() {
     let dataset = open_volumes(&both[..1]);
     for id in [FINALIZED, RUR] {
         let mut writer = dataset
-            .create(id, STAMP, ReplicaState::Rbw, DataChecksum::default())
+            .create(id, STAMP, ReplicaState::Rbw, DataChecksum::default(), 0)
             .unwrap();
         write_to(&mut writer, LENGTH);
         dataset.finalize(writer).unwrap();
@@ -343,7 +343,7 @@ fn damaged_replica_is_not_moved() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let dataset = open_volumes(&[dirs[0].path(), dirs[1].path()]);
     let mut writer = dataset
-        .create(FINALIZED, STAMP, ReplicaState::Rbw, DataChecksum::default())
+        .create(FINALIZED, STAMP, ReplicaState::Rbw, DataChecksum::default(), 0)
         .unwrap();
     write_to(&mut writer, LENGTH);
     let home = dataset.finalize(writer).unwrap().storage_id;
@@ -436,6 +436,7 @@ fn apply(dataset: &mut Option<Arc<Dataset>>, dir: &Path, model: &mut Model, stam
                 GenerationStamp(stamp),
                 ReplicaState::Rbw,
                 DataChecksum::default(),
+                0,
             );
             assert_eq!(created.is_ok(), !model.contains_key(&id));
             if let Ok(writer) = created {

@@ -5,8 +5,10 @@
 //! [`Dataset::finalize`] takes the writer back and makes the replica durable and visible.
 
 pub(crate) mod block_file;
+pub(crate) mod choose;
 pub(crate) mod chunks;
 pub(crate) mod dataset;
+pub(crate) mod disk;
 pub(crate) mod fingerprint;
 pub(crate) mod layout;
 pub(crate) mod moving;

@@ -67,7 +67,7 @@ impl Dataset {
         let mut map = self.map.lock();
         let unchanged = matches!(map.entries.get(&replica.id), Some(Entry::Finalized(found))
             if usize::from(found.volume) == from && found.replica(replica.id) == *replica);
-        if unchanged && !map.recovering.contains_key(&replica.id) {
+        if unchanged && !target.is_failed() && !map.recovering.contains_key(&replica.id) {
             map.entries.insert(replica.id, Entry::Finalized(moved));
             return Ok(true);
         }

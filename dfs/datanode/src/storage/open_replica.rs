@@ -94,6 +94,13 @@ impl OpenReplica {
         self.released.notify_waiters();
     }
 
+    /// Asks the writer to stop.
+    pub(super) fn ask_writer_to_stop(&self) {
+        if let Some(writer) = &self.status.lock().writer {
+            writer.cancel();
+        }
+    }
+
     /// Asks the writer to stop and waits until it has.
     pub(crate) async fn stop_writer(&self, timeout: Duration) -> Result<(), ReplicaError> {
         let stopped = async {

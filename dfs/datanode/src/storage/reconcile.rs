@@ -113,7 +113,7 @@ impl Dataset {
                 )
             }
             (Some(_), Some(_)) => Ok(Some(Difference::Duplicate(data_path))),
-            (None, Some(length)) if !map.deleting.contains(&id) => {
+            (None, Some(length)) if !map.deleting.contains(&id) && !home.is_failed() => {
                 let Some(stamp) = newest_stamp(&dir, id)? else {
                     return Ok(None);
                 };

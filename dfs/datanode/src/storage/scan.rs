@@ -64,7 +64,7 @@ pub(crate) fn scan(volume: &Volume) -> Result<Vec<Scanned>> {
             tracing::warn!(block = %id, "replica is both finalized and being written; the finalized one counts");
             continue;
         }
-        let recovered = recover_open(*id, found)?;
+        let recovered = recover_open(volume, *id, found)?;
         replicas.extend(recovered.map(|replica| Scanned {
             replica,
             fingerprint: Fingerprint::UNKNOWN,
@@ -106,7 +106,7 @@ fn reunite(data_side: &mut BTreeMap<BlockId, Found>, meta_side: &mut BTreeMap<Bl
 }
 
 /// An RBW of the last run: cut to its valid bytes, or removed if not even its header was written.
-fn recover_open(id: BlockId, found: &Found) -> Result<Option<Replica>> {
+fn recover_open(volume: &Volume, id: BlockId, found: &Found) -> Result<Option<Replica>> {
     let (Some(_), Some(&stamp)) = (found.data_length, found.stamps.iter().max()) else {
         if let Some(stamp) = found.stamps.first() {
             remove_replica(&found.dir, id, *stamp)?;
@@ -123,7 +123,7 @@ fn recover_open(id: BlockId, found: &Found) -> Result<Option<Replica>> {
             return Ok(None);
         }
     };
-    BlockFile::open(&data_path, &meta_path, length)?
+    BlockFile::open(volume.disk(), &data_path, &meta_path, length)?
         .sync()
         .disk("fsync", &data_path)?;
     Ok(Some(whole(id, stamp, ReplicaState::Rwr, length)))

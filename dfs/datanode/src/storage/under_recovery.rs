@@ -84,7 +84,7 @@ impl Dataset {
             seen
         };
         let source = self.open_for_read(id, seen.generation_stamp)?;
-        let mut copy = self.create(new_id, recovery, ReplicaState::Temporary, source.checksum)?;
+        let mut copy = self.create(new_id, recovery, ReplicaState::Temporary, source.checksum, length)?;
         copy_bytes(&source, &mut copy, length).map_err(|detail| Error::Corrupt {
             what: format!("replica of block {id}"),
             detail,

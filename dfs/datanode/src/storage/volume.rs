@@ -3,13 +3,14 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use quarry_dfs_wire::block::{BlockId, GenerationStamp};
 use rustix::fs::FlockOperation;
 use uuid::Uuid;
 
+use super::disk::{self, Disk};
 use super::layout::{self, PoolLayout};
 use super::version_file::{self, VolumeVersion};
 use crate::error::{DiskContext, Error, Result};
@@ -36,6 +37,9 @@ pub(crate) struct Volume {
     reserved: u64,
     used: AtomicU64,
     failed: AtomicBool,
+    disk: Arc<dyn Disk>,
+    /// Size when it last answered, for the account of what failed with it.
+    last_capacity: AtomicU64,
     pool: OnceLock<PoolLayout>,
     /// Holds the lock on `in_use.lock` until [`Volume::unlock`], or for as long as the volume lives.
     lock: File,
@@ -43,7 +47,7 @@ pub(crate) struct Volume {
 
 impl Volume {
     /// Locks a data directory, creating it if need be, and reads whose it is (`None`: nobody's yet).
-    pub(crate) fn open(dir: &Path, reserved: u64) -> Result<(Self, Option<VolumeVersion>)> {
+    pub(crate) fn open(dir: &Path, reserved: u64, disk: Arc<dyn Disk>) -> Result<(Self, Option<VolumeVersion>)> {
         fs::create_dir_all(dir).disk("create", dir)?;
         let lock = lock(dir)?;
         let version = VolumeVersion::load(&version_path(dir))?;
@@ -60,6 +64,8 @@ impl Volume {
             reserved,
             used: AtomicU64::new(0),
             failed: AtomicBool::new(false),
+            disk,
+            last_capacity: AtomicU64::new(0),
             pool: OnceLock::new(),
             lock,
         };
@@ -142,29 +148,56 @@ impl Volume {
         ))
     }
 
-    /// Room according to the file system; a file system that does not answer marks the volume failed.
+    /// The disk under it.
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// Room according to the file system; none on one that does not answer.
     pub(crate) fn room(&self) -> Room {
-        let used = self.used.load(Ordering::Relaxed);
-        match rustix::fs::statvfs(&self.dir) {
-            Ok(stat) => {
-                self.failed.store(false, Ordering::Relaxed);
+        if self.is_failed() {
+            return Room::default();
+        }
+        match self.disk.space(&self.dir) {
+            Ok(space) => {
+                let capacity = space.total.saturating_sub(self.reserved);
+                self.last_capacity.store(capacity, Ordering::Relaxed);
                 Room {
-                    capacity: (stat.f_blocks * stat.f_frsize).saturating_sub(self.reserved),
-                    used,
-                    remaining: (stat.f_bavail * stat.f_frsize).saturating_sub(self.reserved),
+                    capacity,
+                    used: self.used.load(Ordering::Relaxed),
+                    remaining: space.available.saturating_sub(self.reserved),
                 }
             }
             Err(error) => {
                 tracing::error!(dir = %self.dir.display(), %error, "volume does not answer");
-                self.failed.store(true, Ordering::Relaxed);
                 Room::default()
             }
         }
     }
 
-    /// Whether the last look at the volume failed.
+    /// Whether the disk can still be read and written. A full one can.
+    pub(crate) fn probe(&self) -> io::Result<()> {
+        self.disk.space(&self.dir)?;
+        let dir = self.pool.get().map_or_else(|| self.dir.clone(), PoolLayout::tmp);
+        match self.disk.probe(&dir) {
+            Err(error) if disk::is_full(&error) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Size when it last answered, in bytes.
+    pub(crate) fn last_capacity(&self) -> u64 {
+        self.last_capacity.load(Ordering::Relaxed)
+    }
+
+    /// Gives the volume up, until the next start.
+    pub(super) fn set_failed(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// Whether the volume was given up.
     pub(crate) fn is_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
+        self.failed.load(Ordering::Acquire)
     }
 
     /// Counts bytes of a replica that was added.
@@ -291,13 +324,20 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn disk() -> Arc<dyn Disk> {
+        Arc::new(disk::SystemDisk)
+    }
+
     #[test]
     fn second_process_on_a_directory_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let (first, _) = Volume::open(dir.path(), 0).unwrap();
-        assert!(matches!(Volume::open(dir.path(), 0), Err(Error::DirectoryInUse { .. })));
+        let (first, _) = Volume::open(dir.path(), 0, disk()).unwrap();
+        assert!(matches!(
+            Volume::open(dir.path(), 0, disk()),
+            Err(Error::DirectoryInUse { .. })
+        ));
         drop(first);
-        assert!(Volume::open(dir.path(), 0).is_ok());
+        assert!(Volume::open(dir.path(), 0, disk()).is_ok());
     }
 
     #[test]
@@ -305,7 +345,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("thesis.txt"), "x").unwrap();
         assert!(matches!(
-            Volume::open(dir.path(), 0),
+            Volume::open(dir.path(), 0, disk()),
             Err(Error::ForeignDirectory { .. })
         ));
         assert_eq!(fs::read_to_string(dir.path().join("thesis.txt")).unwrap(), "x");
@@ -314,12 +354,12 @@ mod tests {
     #[test]
     fn formatted_volume_keeps_its_identity() {
         let dir = tempfile::tempdir().unwrap();
-        let (volume, version) = Volume::open(dir.path(), 0).unwrap();
+        let (volume, version) = Volume::open(dir.path(), 0, disk()).unwrap();
         assert!(version.is_none());
         volume.format("BP-1-127.0.0.1-2", "CID-1", "uuid-1").unwrap();
         let storage_id = volume.storage_id().to_owned();
         drop(volume);
-        let (volume, version) = Volume::open(dir.path(), 0).unwrap();
+        let (volume, version) = Volume::open(dir.path(), 0, disk()).unwrap();
         assert_eq!(volume.storage_id(), storage_id);
         assert_eq!(version.unwrap().cluster_id, "CID-1");
         assert_eq!(volume.pools().unwrap(), ["BP-1-127.0.0.1-2"]);

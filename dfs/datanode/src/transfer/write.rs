@@ -169,7 +169,9 @@ async fn create(
     state: ReplicaState,
 ) -> Result<ReplicaWriter, TransferError> {
     let (dataset, checksum) = (Arc::clone(&node.dataset), setup.checksum);
-    Ok(Node::blocking(move || dataset.create(id, stamp, state, checksum)).await?)
+    // HDFS's clients put the block size here, copies the length.
+    let expected = setup.block.block.length;
+    Ok(Node::blocking(move || dataset.create(id, stamp, state, checksum, expected)).await?)
 }
 
 /// CLOSE_RECOVERY: no packets follow. The replica gets its new stamp, is finalized and reported; then the rest of the
@@ -221,6 +223,9 @@ async fn reply_ready(node: &Node, connection: &mut Connection) -> Result<(), Tra
 /// Tells the writer which node could not set up its part. Copies get no reply: nobody reads it.
 async fn refuse_setup(node: &Node, connection: &mut Connection, error: TransferError) -> Result<Next, TransferError> {
     tracing::info!(peer = %connection.peer, %error, "write was not set up");
+    if let TransferError::Refused(refused) = &error {
+        node.doubt_disks(refused);
+    }
     let bad_link = match &error {
         TransferError::Mirror { node, .. } => node.clone(),
         TransferError::Refused(Error::WrongPool { .. }) => return refuse_with(node, connection, error).await,

@@ -13,4 +13,5 @@ mod recovery_stages;
 mod restart;
 mod scanners;
 mod short_circuit;
+mod volumes;
 mod writes;

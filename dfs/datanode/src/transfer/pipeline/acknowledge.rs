@@ -70,7 +70,11 @@ impl Acknowledge<'_> {
                 .await?;
             return Ok(Flow::Continue);
         };
-        let own = match self.finish_replica(writer, confirmed).await {
+        let finished = self.finish_replica(writer, confirmed).await;
+        if let Err(TransferError::Refused(error)) = &finished {
+            self.node.doubt_disks(error);
+        }
+        let own = match finished {
             Ok(()) => Status::Success,
             Err(error) if self.kind == WriterKind::Client => {
                 tracing::error!(block = %self.open.replica().id, %error, "block was not completed");

@@ -130,7 +130,7 @@ pub(crate) async fn run(
     let all = async {
         tokio::join!(
             receive.run(),
-            store::run(writer, pipeline.checksum, received, to_acknowledge),
+            store::run(node, writer, pipeline.checksum, received, to_acknowledge),
             acknowledge.run(stored),
         )
     };

@@ -1,5 +1,7 @@
 //! Second step: packets to the disk. All packets that have gathered while the disk was busy go there in one trip.
 
+use std::sync::Arc;
+
 use quarry_dfs_wire::checksum::DataChecksum;
 use quarry_dfs_wire::proto::hadoop::hdfs::Status;
 use tokio::sync::mpsc;
@@ -8,9 +10,11 @@ use super::{QUEUE_PACKETS, Received, Stored};
 use crate::node::Node;
 use crate::storage::ReplicaWriter;
 use crate::storage::block_file::{PacketData, PacketError};
+use crate::storage::disk;
 
 /// Stores packets until the last one, a failure, or until no more come.
 pub(super) async fn run(
+    node: &Arc<Node>,
     mut writer: ReplicaWriter,
     checksum: DataChecksum,
     mut received: mpsc::Receiver<Received>,
@@ -19,7 +23,8 @@ pub(super) async fn run(
     let mut batch = Vec::new();
     while received.recv_many(&mut batch, QUEUE_PACKETS).await > 0 {
         let packets = std::mem::take(&mut batch);
-        let (writer_back, results) = Node::blocking(move || store_all(writer, checksum, packets)).await;
+        let worker = Arc::clone(node);
+        let (writer_back, results) = Node::blocking(move || store_all(&worker, writer, checksum, packets)).await;
         for stored in results {
             if to_acknowledge.send(stored).await.is_err() {
                 return;
@@ -34,6 +39,7 @@ pub(super) async fn run(
 
 /// Stores a batch. The writer comes back unless the block ended or a packet could not be stored.
 fn store_all(
+    node: &Node,
     mut writer: ReplicaWriter,
     checksum: DataChecksum,
     packets: Vec<Received>,
@@ -45,6 +51,11 @@ fn store_all(
             Ok(()) => Status::Success,
             Err(error) => {
                 tracing::warn!(block = %writer.id(), %error, "packet was not stored");
+                if let PacketError::Io(error) = &error
+                    && disk::is_suspicious(error)
+                {
+                    node.volume_failures.wake.notify_one();
+                }
                 status_of(&error)
             }
         };
