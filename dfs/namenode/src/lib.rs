@@ -12,6 +12,7 @@
 //! Invariants: nothing in `core` does I/O or reads a clock; a change is answered only after its edit is on disk; two NameNodes never use
 //! one directory.
 
+mod admin;
 pub mod config;
 pub mod core;
 mod datanode_stream;

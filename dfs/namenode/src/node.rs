@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::admin::Administration;
 use crate::config::NameNodeConfig;
 use crate::core::Core;
 use crate::core::state::State;
@@ -76,8 +77,14 @@ impl NameNode {
         tasks.spawn(tick(handle.clone(), stop.clone()));
         // Dropped with the handle or by a failure from here on: the ticks end, and the owner thread with the last handle to it.
         let stop = stop.drop_guard();
-        let link = LinkServer::start(&config, identity.clone(), handle.clone()).await?;
-        let service = ClientService::new(handle.clone(), Arc::clone(&config), identity.clone());
+        let admin = Arc::new(Administration {
+            core: handle.clone(),
+            config: Arc::clone(&config),
+            identity: identity.clone(),
+            http: OnceLock::new(),
+        });
+        let link = LinkServer::start(Arc::clone(&admin)).await?;
+        let service = ClientService::new(Arc::clone(&admin));
         let address = config.rpc_address;
         let rpc = RpcServer::bind(address, Arc::new(service), RpcServerOptions::default()).await;
         let rpc = rpc.map_err(|problem| Error::Bind {

@@ -1,15 +1,20 @@
 //! The cluster as administrators see it, and what they may ask of it.
 
+use quarry_dfs_wire::block::BlockId;
+
 use super::Core;
+use super::block_map::BlockInfo;
 use super::command::{
-    AdminOperation, AdminReply, AdminWish, Caller, ClusterStatus, DataNodeFilter, DataNodeStatus, FsStats, Order,
-    Reply, StorageReport,
+    AdminOperation, AdminReply, AdminWish, Caller, ClusterStatus, DataNodeFilter, DataNodeStatus, FsStats, Reply,
+    StorageReport,
 };
 use super::datanodes::{AdminState, NodeIx};
+use super::edit::{self, Edit};
 use super::error::FsError;
-use super::inode::Slot;
+use super::locate::block_of;
 
-use quarry_dfs_wire::block::BlockId;
+/// Blocks listed one by one in a text.
+const MAX_LISTED: usize = 10_000;
 
 impl Core {
     /// Executes an administrator's operation.
@@ -19,6 +24,14 @@ impl Core {
             AdminOperation::SetNode { node, wish } => self.set_admin(caller, node, *wish),
             AdminOperation::SetRack { node, rack } => self.set_rack(caller, node, rack),
             AdminOperation::RefreshNodes { hosts } => self.refresh_nodes(caller, hosts),
+            AdminOperation::StartBalance {
+                threshold_percent,
+                bytes_per_second,
+            } => self.start_balance(caller, *threshold_percent, *bytes_per_second),
+            AdminOperation::StopBalance => self.stop_balance(caller),
+            AdminOperation::BalanceStatus => Ok(self.balance_reply()),
+            AdminOperation::MarkLog => self.mark_log(caller),
+            AdminOperation::MetaSave => self.meta_save(caller),
             AdminOperation::CheckSuperuser => self.check_superuser(caller).map(|()| Reply::Void),
             AdminOperation::SetBalancerBandwidth { bytes_per_second } => {
                 self.set_balancer_bandwidth(caller, *bytes_per_second)
@@ -129,21 +142,82 @@ impl Core {
 
     fn set_balancer_bandwidth(&mut self, caller: &Caller, bytes_per_second: u64) -> Result<Reply, FsError> {
         self.check_superuser(caller)?;
-        self.balancer_bandwidth = Some(bytes_per_second);
-        let sessions: Vec<_> = self
-            .datanodes
-            .iter()
-            .filter_map(|(ix, _)| self.datanodes.session_of(ix))
-            .collect();
-        for session in sessions {
-            self.send(
-                session,
-                Order::SetBandwidth {
-                    balancing: bytes_per_second,
-                },
-            );
-        }
+        self.tell_bandwidth(bytes_per_second);
         Ok(Reply::Void)
+    }
+
+    /// A transaction that changes nothing, so that the log has one to close its segment with.
+    fn mark_log(&mut self, caller: &Caller) -> Result<Reply, FsError> {
+        self.check_superuser(caller)?;
+        let generation_stamp = self.state.next_generation_stamp - 1;
+        self.edit(Edit::UseGenerationStamp(edit::UseGenerationStamp { generation_stamp }));
+        Ok(Reply::Number(self.state.last_txid + 1))
+    }
+
+    /// The same facts as HDFS's metasave.
+    fn meta_save(&self, caller: &Caller) -> Result<Reply, FsError> {
+        self.check_superuser(caller)?;
+        let (live, known) = (self.datanodes.live_count(), self.datanodes.iter().count());
+        let (inodes, blocks) = (self.state.namespace.count(), self.state.blocks.count());
+        let stats = self.fs_stats();
+        let mut lines = vec![
+            format!(
+                "{inodes} files and directories, {blocks} blocks = {} total",
+                inodes + blocks
+            ),
+            format!("Live Datanodes: {live}"),
+            format!("Dead Datanodes: {}", known - live),
+            format!(
+                "Metasave: Blocks waiting for reconstruction: {}",
+                stats.under_replicated
+            ),
+        ];
+        let waiting = self.replication.waiting().take(MAX_LISTED);
+        lines.extend(
+            waiting
+                .filter_map(|id| self.state.blocks.find(id))
+                .map(|block| self.waiting_line(block)),
+        );
+        lines.extend([
+            format!("Metasave: Blocks currently missing: {}", stats.missing),
+            format!("Metasave: Blocks being reconstructed: {}", stats.pending_copies),
+            format!("Metasave: Blocks {} waiting deletion.", stats.pending_deletion),
+            format!("Metasave: Number of datanodes: {known}"),
+        ]);
+        lines.extend(self.datanodes.iter().map(|(ix, _)| self.node_line(ix)));
+        lines.push(String::new());
+        Ok(Reply::Admin(AdminReply::Text(lines.join("\n"))))
+    }
+
+    fn waiting_line(&self, block: &BlockInfo) -> String {
+        let census = self.census(block);
+        format!(
+            "{}: {} (replicas: live: {} decommissioning and decommissioned: {} maintenance: {} corrupt: {})",
+            self.state.namespace.path_of(block.file),
+            block_of(block),
+            census.live,
+            census.decommissioning + census.decommissioned,
+            census.maintenance,
+            self.replication.corrupt_holders(block.id).len()
+        )
+    }
+
+    fn node_line(&self, ix: NodeIx) -> String {
+        let (status, liveness) = (
+            self.node_status(ix),
+            if self.datanodes.is_live(ix) { "live" } else { "dead" },
+        );
+        format!(
+            "{}:{} {} {:?} {liveness} capacity {} used {} remaining {} blocks {}",
+            status.node.ip,
+            status.node.xfer_port,
+            status.node.rack,
+            status.admin,
+            status.capacity,
+            status.used,
+            status.remaining,
+            status.blocks
+        )
     }
 
     fn corrupt_files(&self, path: &str, from: BlockId, limit: usize) -> Reply {
@@ -158,17 +232,12 @@ impl Core {
             let Some(block) = self.state.blocks.find(id) else {
                 continue;
             };
-            let file = self.path_of_file(block.file);
+            let file = self.state.namespace.path_of(block.file);
             if file == path || file.starts_with(&below) {
                 found.push((id.0, file));
             }
         }
         Reply::Admin(AdminReply::CorruptFiles(found, next))
-    }
-
-    /// Where a file is.
-    pub(crate) fn path_of_file(&self, file: Slot) -> String {
-        self.state.namespace.path_of(file)
     }
 }
 

@@ -8,7 +8,7 @@
 //! | `tree`, `create`, `attributes`, `read` | the namespace's operations |
 //! | `write`, `append`, `recovery`, `leases` | a file's life between create and close |
 //! | `reports`, `holdings`, `replication`, `placement`, `topology`, `safe_mode` | where replicas are, and where they should be |
-//! | `cluster`, `decommission` | what administrators see and want |
+//! | `cluster`, `decommission`, `balance` | what administrators see and want |
 //! | `parked` | callers that wait for a report instead of hearing "not yet" |
 //!
 //! Iteration is over ordered maps only and randomness comes from a seed, so the same commands give the same outcomes.
@@ -17,6 +17,7 @@ pub mod acl;
 pub mod acl_calls;
 pub mod append;
 pub mod attributes;
+pub mod balance;
 pub mod block_map;
 pub mod children;
 pub mod cluster;
@@ -76,6 +77,7 @@ use std::collections::BTreeMap;
 
 use quarry_dfs_wire::block::BlockId;
 
+use balance::Balance;
 use command::{Action, Caller, Command, Now, Operation, Order, Outcome, Reply, RequestId, SessionId};
 use construction::Construction;
 use datanodes::DataNodes;
@@ -127,6 +129,7 @@ pub struct Core {
     recoveries: Recoveries,
     holdings: Holdings,
     leaving: Leaving,
+    balance: Balance,
     /// The operator's tables.
     hosts: HostTables,
     /// What DataNodes were told last to send for balancing, bytes per second.
@@ -160,6 +163,7 @@ impl Core {
             recoveries: Recoveries::default(),
             holdings: Holdings::default(),
             leaving: Leaving::default(),
+            balance: Balance::default(),
             hosts,
             balancer_bandwidth: None,
             full_reports: FullReports::default(),
@@ -325,6 +329,7 @@ impl Core {
         self.check_recoveries();
         self.check_leaving();
         self.check_replication();
+        self.check_balance();
         self.expire_parked();
     }
 

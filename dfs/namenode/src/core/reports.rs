@@ -254,6 +254,7 @@ impl Core {
         self.holdings.add(storage, id);
         self.replication.copy_arrived(id, storage, &mut self.datanodes);
         self.queue_block(id);
+        self.finish_move(id, storage);
     }
 
     /// A storage no longer has a good replica of a block.

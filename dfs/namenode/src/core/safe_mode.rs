@@ -151,7 +151,7 @@ impl Core {
                 self.check_superuser(caller)?;
                 self.safe_mode.mode = Mode::Manual;
             }
-            SafeModeAction::Leave => {
+            SafeModeAction::Leave | SafeModeAction::ForceExit => {
                 self.check_superuser(caller)?;
                 let was_on = self.safe_mode.is_on();
                 self.safe_mode.mode = Mode::Off;

@@ -1,8 +1,9 @@
-//! The link to the DataNodes: one gRPC stream each, opened by the DataNode.
+//! The link to the DataNodes: one gRPC stream each, opened by the DataNode. The administrators' service is on the same port.
 //!
 //! A session in order: `Register` within a deadline, `Registered` or `Refused`, then reports in and orders out until either side ends
 //! it. Its end is told to the core at once. Everything decided about what is said here is decided in the core.
 
+mod admin_service;
 mod convert;
 mod session;
 
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use quarry_dfs_wire::proto::dfs_v1::data_node_link_server::{DataNodeLink, DataNodeLinkServer};
+use quarry_dfs_wire::proto::dfs_v1::name_node_admin_server::NameNodeAdminServer;
 use quarry_dfs_wire::proto::dfs_v1::{FromDataNode, ToDataNode, from_data_node};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -23,11 +25,12 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::config::NameNodeConfig;
+use crate::admin::Administration;
 use crate::core::command::SessionId;
 use crate::driver::CoreHandle;
 use crate::error::{Error, Result};
 use crate::log::directory::Identity;
+use admin_service::AdminService;
 use session::Session;
 
 /// Largest message from a DataNode. Reports come in parts well below it.
@@ -61,7 +64,8 @@ impl LinkServer {
     ///
     /// # Errors
     /// `Bind`.
-    pub(crate) async fn start(config: &NameNodeConfig, identity: Identity, core: CoreHandle) -> Result<Self> {
+    pub(crate) async fn start(admin: Arc<Administration>) -> Result<Self> {
+        let config = &admin.config;
         let address = config.link_address;
         let refused = |problem: std::io::Error| Error::Bind {
             address,
@@ -71,8 +75,8 @@ impl LinkServer {
         let local_addr = listener.local_addr().map_err(refused)?;
         let (stop, sessions) = (CancellationToken::new(), TaskTracker::new());
         let service = LinkService {
-            core,
-            identity: Arc::new(identity),
+            core: admin.core.clone(),
+            identity: Arc::new(admin.identity.clone()),
             heartbeat_interval: config.heartbeat_interval,
             next_session: AtomicU64::new(1),
             sessions: sessions.clone(),
@@ -81,6 +85,7 @@ impl LinkServer {
         let server = tokio::spawn(serve(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             service,
+            AdminService::new(admin),
             stop.clone(),
         ));
         Ok(Self {
@@ -118,13 +123,14 @@ impl Drop for LinkServer {
     }
 }
 
-async fn serve(incoming: TcpIncoming, service: LinkService, stop: CancellationToken) {
+async fn serve(incoming: TcpIncoming, service: LinkService, admin: AdminService, stop: CancellationToken) {
     let service = DataNodeLinkServer::new(service).max_decoding_message_size(MAX_MESSAGE);
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE));
     let served = server
         .add_service(service)
+        .add_service(NameNodeAdminServer::new(admin))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await;
     if let Err(problem) = served {

@@ -163,7 +163,8 @@ pub(super) async fn set_safe_mode(
     let action = match request.action() {
         SafeModeActionProto::SafemodeGet => SafeModeAction::Get,
         SafeModeActionProto::SafemodeEnter => SafeModeAction::Enter,
-        SafeModeActionProto::SafemodeLeave | SafeModeActionProto::SafemodeForceExit => SafeModeAction::Leave,
+        SafeModeActionProto::SafemodeLeave => SafeModeAction::Leave,
+        SafeModeActionProto::SafemodeForceExit => SafeModeAction::ForceExit,
     };
     Ok(proto::SetSafeModeResponseProto {
         result: call.run_bool(Operation::SetSafeMode { action }).await?,

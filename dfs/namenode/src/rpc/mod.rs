@@ -2,6 +2,7 @@
 //! caller hears so by HDFS's exception for that.
 
 mod absent;
+mod admin;
 mod attributes;
 mod cluster;
 mod convert;
@@ -20,6 +21,7 @@ use prost::Message;
 use quarry_dfs_wire::rpc::{CLIENT_PROTOCOL, NAMENODE_PROTOCOL, decode};
 use quarry_dfs_wire::rpc::{CallContext, RpcException, RpcService};
 
+use crate::admin::Administration;
 use crate::config::NameNodeConfig;
 use crate::core::command::{Caller, Operation, Reply};
 use crate::core::retry_cache::CallKey;
@@ -36,6 +38,7 @@ pub(crate) struct ClientService {
     core: CoreHandle,
     config: Arc<NameNodeConfig>,
     identity: Identity,
+    admin: Arc<Administration>,
 }
 
 /// One call on its way.
@@ -45,8 +48,13 @@ struct Call<'a> {
 }
 
 impl ClientService {
-    pub(crate) fn new(core: CoreHandle, config: Arc<NameNodeConfig>, identity: Identity) -> Self {
-        Self { core, config, identity }
+    pub(crate) fn new(admin: Arc<Administration>) -> Self {
+        Self {
+            core: admin.core.clone(),
+            config: Arc::clone(&admin.config),
+            identity: admin.identity.clone(),
+            admin,
+        }
     }
 }
 
@@ -162,6 +170,18 @@ impl RpcService for ClientService {
             "getFsStats" => cluster::get_fs_stats,
             "getDatanodeReport" => cluster::get_datanode_report,
             "getDatanodeStorageReport" => cluster::get_datanode_storage_report,
+            "getSlowDatanodeReport" => admin::get_slow_datanode_report,
+            "getFsReplicatedBlockStats" => admin::get_fs_replicated_block_stats,
+            "getFsECBlockGroupStats" => admin::get_fs_ec_block_group_stats,
+            "refreshNodes" => admin::refresh_nodes,
+            "saveNamespace" => admin::save_namespace,
+            "rollEdits" => admin::roll_edits,
+            "metaSave" => admin::meta_save,
+            "listCorruptFileBlocks" => admin::list_corrupt_file_blocks,
+            "setBalancerBandwidth" => admin::set_balancer_bandwidth,
+            "restoreFailedStorage" => admin::restore_failed_storage,
+            "finalizeUpgrade" => admin::finalize_upgrade,
+            "upgradeStatus" => admin::upgrade_status,
             "setSafeMode" => cluster::set_safe_mode,
             "msync" => cluster::msync,
             "getHAServiceState" => cluster::get_ha_service_state,

@@ -1,6 +1,7 @@
 //! The NameNode as its clients and DataNodes see it: over real sockets, with a DataNode that has no disks.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod admin;
 mod durability;
 mod fake_datanode;
 mod protocol;

@@ -46,6 +46,21 @@ pub enum AdminOperation {
         /// The tables.
         hosts: HostTables,
     },
+    /// Makes sure that the log has a transaction; the answer is its number.
+    MarkLog,
+    /// What is known of blocks that need something, as text.
+    MetaSave,
+    /// Begins to even out the fullness of DataNodes.
+    StartBalance {
+        /// How far a node may be from the average, percent of its capacity; 0 for HDFS's 10.
+        threshold_percent: f64,
+        /// Most bytes per second that a node sends; 0 for the configured figure.
+        bytes_per_second: u64,
+    },
+    /// Ends it; copies under way are finished.
+    StopBalance,
+    /// How far it is.
+    BalanceStatus,
     /// Only checks that the caller is a superuser.
     CheckSuperuser,
     /// Tells all nodes how fast they may copy for balancing.
@@ -69,7 +84,11 @@ impl AdminOperation {
     pub fn is_read(&self) -> bool {
         matches!(
             self,
-            Self::Report | Self::CheckSuperuser | Self::ListCorruptFileBlocks { .. }
+            Self::Report
+                | Self::CheckSuperuser
+                | Self::MetaSave
+                | Self::BalanceStatus
+                | Self::ListCorruptFileBlocks { .. }
         )
     }
 }
@@ -138,11 +157,42 @@ pub struct ClusterStatus {
     pub nodes: Vec<DataNodeStatus>,
 }
 
+/// How far balancing is.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct BalanceStatus {
+    /// It goes on.
+    pub running: bool,
+    /// How far a node may be from the average, percent of its capacity.
+    pub threshold_percent: f64,
+    /// Most bytes per second that a node sends; 0 for the DataNodes' own figure.
+    pub bytes_per_second: u64,
+    /// Since it was started.
+    pub blocks_moved: u64,
+    /// Since it was started.
+    pub bytes_moved: u64,
+    /// Copies under way.
+    pub moves_in_flight: u32,
+    /// Still to move, about.
+    pub bytes_left: u64,
+    /// Nodes above the average by more than the threshold.
+    pub over_utilized: u32,
+    /// Nodes below it by more than the threshold.
+    pub under_utilized: u32,
+    /// Fullness of all nodes in service together, percent.
+    pub average_percent: f64,
+    /// Why it does not go on.
+    pub text: &'static str,
+}
+
 /// The answer to an administrator.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AdminReply {
     /// The cluster.
     Cluster(Box<ClusterStatus>),
+    /// For people.
+    Text(String),
+    /// Balancing.
+    Balance(BalanceStatus),
     /// Blocks without a good replica, and the block to go on from.
     CorruptFiles(Vec<(u64, String)>, u64),
 }

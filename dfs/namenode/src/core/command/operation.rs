@@ -71,6 +71,8 @@ pub enum SafeModeAction {
     Enter,
     /// Leave by hand.
     Leave,
+    /// Leave by hand whatever is wrong.
+    ForceExit,
 }
 
 /// A client's wish. Paths are absolute and normalized.

@@ -176,6 +176,11 @@ impl Replication {
         self.queues.levels[Urgency::Missing as usize].iter_from(id)
     }
 
+    /// Blocks that wait for copies, the most urgent first, those without a good replica last.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = BlockId> + '_ {
+        self.queues.levels.iter().flat_map(IdSet::iter)
+    }
+
     /// Whether a block waits for copies, and how urgently.
     pub(crate) fn urgency(&self, id: BlockId) -> Option<Urgency> {
         LEVELS

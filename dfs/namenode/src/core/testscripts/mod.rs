@@ -1,5 +1,6 @@
 //! Scenarios played against the core: commands in, decisions out, on a clock that the script moves.
 
+mod balance;
 mod decommission;
 mod durability;
 mod permissions;
