@@ -95,7 +95,7 @@ fn replay(state: &mut State, found: &SegmentFile, is_last: bool) -> Result<Tail>
 }
 
 fn cut(found: &SegmentFile, offset: u64) -> Result<()> {
-    tracing::warn!(file = %found.path.display(), offset, "cutting off what a crash left unfinished");
+    tracing::info!(file = %found.path.display(), offset, "cutting off what a crash left unfinished");
     let file = OpenOptions::new()
         .write(true)
         .open(&found.path)

@@ -164,6 +164,11 @@ impl Thread {
             }
             self.write_batch(&mut batch);
         }
+        if self.failure.get().is_none()
+            && let Err(problem) = self.file.close()
+        {
+            tracing::warn!(%problem, "the edit log could not be closed in order: its tail is cut at the next start");
+        }
     }
 
     fn write_batch(&mut self, batch: &mut VecDeque<Item>) {
@@ -222,7 +227,7 @@ impl Thread {
 
     fn roll(&mut self) {
         let first_txid = self.last_txid + 1;
-        match (self.open)(first_txid) {
+        match self.file.close().and_then(|()| (self.open)(first_txid)) {
             Ok(file) => {
                 self.file = file;
                 self.size = HEADER_SIZE as u64;
