@@ -1,5 +1,8 @@
 //! Tests of the shipped binary by programs that others wrote. They need what `interop/setup` fetches.
 
 mod adbc;
+mod chdb;
 mod fsshell;
+mod hadoop;
 mod hdfs_native;
+mod spark;
