@@ -56,6 +56,9 @@ pub struct DataNodeConfig {
     /// shorter than the 60 s after which clients give up a pipeline.
     #[serde(with = "humantime_serde")]
     pub report_timeout: Duration,
+    /// Longest time between two reports of everything that is stored here.
+    #[serde(with = "humantime_serde")]
+    pub full_report_interval: Duration,
     /// How long a recovery waits for the previous writer to stop.
     #[serde(with = "humantime_serde")]
     pub stop_writer_timeout: Duration,
@@ -107,6 +110,7 @@ impl Default for DataNodeConfig {
             transfer_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
             report_timeout: Duration::from_secs(20),
+            full_report_interval: Duration::from_secs(6 * 3600),
             stop_writer_timeout: Duration::from_secs(15),
             max_replication_streams: 4,
             read_packet_size: ByteSize::mib(1),
@@ -159,6 +163,10 @@ impl DataNodeConfig {
         require(
             !self.host.is_unspecified(),
             "`host` must be an address that others can connect to",
+        );
+        require(
+            !self.full_report_interval.is_zero(),
+            "`full_report_interval` must be more than 0 s",
         );
         require(
             self.network_location.is_empty() || self.network_location.starts_with('/'),

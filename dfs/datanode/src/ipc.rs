@@ -11,7 +11,11 @@ use quarry_dfs_wire::proto::dfs_v1::{
     InitReplicaRecoveryRequest, InitReplicaRecoveryResponse, UpdateReplicaUnderRecoveryRequest,
     UpdateReplicaUnderRecoveryResponse,
 };
-use quarry_dfs_wire::proto::hadoop::hdfs::{GetReplicaVisibleLengthRequestProto, GetReplicaVisibleLengthResponseProto};
+use quarry_dfs_wire::proto::hadoop::hdfs::{
+    DatanodeLocalInfoProto, DatanodeVolumeInfoProto, GetBalancerBandwidthResponseProto, GetDatanodeInfoResponseProto,
+    GetReplicaVisibleLengthRequestProto, GetReplicaVisibleLengthResponseProto, GetVolumeReportResponseProto,
+    StorageTypeProto, TriggerBlockReportRequestProto, TriggerBlockReportResponseProto,
+};
 use quarry_dfs_wire::rpc::exception::class;
 use quarry_dfs_wire::rpc::{
     CLIENT_DATANODE_PROTOCOL, CallContext, INTER_DATANODE_PROTOCOL, RpcException, RpcService, decode,
@@ -22,6 +26,7 @@ use crate::node::Node;
 use crate::recovery::participant::{self, Update};
 use crate::recovery::peer;
 use crate::replica::{self, ReplicaError};
+use crate::storage::volume::Volume;
 
 /// What Java's DataNode throws for blocks that it does not have.
 const REPLICA_NOT_FOUND: &str = "org.apache.hadoop.hdfs.server.datanode.ReplicaNotFoundException";
@@ -47,6 +52,35 @@ impl Ipc {
             Ok(seen.acked)
         });
         length.map_err(exception)
+    }
+
+    fn info(&self) -> GetDatanodeInfoResponseProto {
+        GetDatanodeInfoResponseProto {
+            local_info: DatanodeLocalInfoProto {
+                software_version: env!("CARGO_PKG_VERSION").to_owned(),
+                config_version: "core-default.xml,hdfs-default.xml".to_owned(),
+                uptime: self.node.started.elapsed().as_secs(),
+            },
+        }
+    }
+
+    async fn volume_report(&self) -> GetVolumeReportResponseProto {
+        let node = Arc::clone(&self.node);
+        let one = move |(index, volume): (usize, &Arc<Volume>)| {
+            let room = volume.room();
+            DatanodeVolumeInfoProto {
+                path: volume.dir().display().to_string(),
+                storage_type: StorageTypeProto::Disk.into(),
+                used_space: room.used,
+                free_space: room.remaining,
+                reserved_space: node.config.reserved.as_u64(),
+                reserved_space_for_replicas: 0,
+                num_blocks: node.dataset.replicas_of(index).len() as u64,
+            }
+        };
+        let volumes = self.node.dataset.volumes().to_vec();
+        let volume_info = Node::blocking(move || volumes.iter().enumerate().map(one).collect()).await;
+        GetVolumeReportResponseProto { volume_info }
     }
 
     async fn init_recovery(
@@ -104,6 +138,20 @@ impl RpcService for Ipc {
             (CLIENT_DATANODE_PROTOCOL, "getReplicaVisibleLength") => {
                 let length = self.visible_length(&decode(&context, request)?)?;
                 GetReplicaVisibleLengthResponseProto { length }.encode_to_vec()
+            }
+            (CLIENT_DATANODE_PROTOCOL, "getDatanodeInfo") => self.info().encode_to_vec(),
+            (CLIENT_DATANODE_PROTOCOL, "getVolumeReport") => self.volume_report().await.encode_to_vec(),
+            (CLIENT_DATANODE_PROTOCOL, "triggerBlockReport") => {
+                let request: TriggerBlockReportRequestProto = decode(&context, request)?;
+                // Changes are always on their way at once: there is nothing to hurry.
+                if !request.incremental {
+                    self.node.full_report_wanted.notify_one();
+                }
+                TriggerBlockReportResponseProto {}.encode_to_vec()
+            }
+            (CLIENT_DATANODE_PROTOCOL, "getBalancerBandwidth") => {
+                let bandwidth = self.node.balancing.bytes_per_second();
+                GetBalancerBandwidthResponseProto { bandwidth }.encode_to_vec()
             }
             (INTER_DATANODE_PROTOCOL, "initReplicaRecovery") => {
                 self.init_recovery(decode(&context, request)?).await?.encode_to_vec()

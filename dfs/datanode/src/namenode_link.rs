@@ -26,7 +26,7 @@ use crate::node::Node;
 
 /// Pause before connecting again: short at first, since a NameNode that restarts is back within seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long connecting and registering may take.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A NameNode that vanished without closing its connection is noticed after the sum of both.
@@ -186,12 +186,19 @@ async fn send(
     };
     let mut heartbeats = tokio::time::interval(interval);
     heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next_full = Instant::now() + spread(node.config.full_report_interval);
     loop {
         while let Some(batch) = node.reports.next_batch() {
             deliver(outgoing, from_data_node::Message::BlockReport(batch)).await?;
         }
         tokio::select! {
             () = node.reports.wait() => {}
+            // Here and nowhere else: a full report that overtook a change, or the reverse, would undo it at the NameNode.
+            () = node.full_report_wanted.notified() => send_full_reports(node, outgoing, None).await?,
+            () = tokio::time::sleep_until(next_full) => {
+                send_full_reports(node, outgoing, None).await?;
+                next_full = Instant::now() + spread(node.config.full_report_interval);
+            }
             () = node.volume_failures.news.notified() => heartbeats.reset_immediately(),
             _ = heartbeats.tick() => {
                 let heartbeat = heartbeat(node).await;
@@ -201,13 +208,20 @@ async fn send(
     }
 }
 
+/// Between seven eighths of an interval and all of it, so that many DataNodes do not report at the same time.
+fn spread(interval: Duration) -> Duration {
+    let eighth = interval / 8;
+    let random = uuid::Uuid::new_v4().as_u128() as u16;
+    interval - eighth.mul_f64(f64::from(random) / f64::from(u16::MAX))
+}
+
 async fn heartbeat(node: &Arc<Node>) -> Heartbeat {
     let active_transfers = node.active_transfers.load(Ordering::Relaxed);
     let worker = Arc::clone(node);
     Heartbeat {
         storages: Node::blocking(move || worker.storages()).await,
         active_transfers,
-        xceiver_count: active_transfers,
+        xceiver_count: node.connections.load(Ordering::Relaxed),
         scan_results: Some(node.scanned.results()),
         volume_failures: node.volume_failures.message(),
     }
@@ -226,7 +240,7 @@ async fn receive(
             to_data_node::Message::ReplicateBlock(command) => commands.replicate(command),
             to_data_node::Message::DeleteReplicas(command) => commands.delete(&command),
             to_data_node::Message::RecoverBlock(command) => commands.recover(command),
-            to_data_node::Message::SendFullBlockReport(_) => send_full_reports(node, outgoing, None).await?,
+            to_data_node::Message::SendFullBlockReport(_) => node.full_report_wanted.notify_one(),
             to_data_node::Message::SetBandwidth(limit) => node.balancing.set(limit.balancing_bytes_per_second),
             to_data_node::Message::CheckVolumes(command) => commands.check_volumes(command),
             to_data_node::Message::Refused(refused) => return Err(SessionError::Refused(refused.reason)),

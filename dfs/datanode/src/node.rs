@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 use quarry_dfs_wire::block::{Block, BlockId, ExtendedBlock, GenerationStamp};
 use quarry_dfs_wire::convert;
 use quarry_dfs_wire::proto::dfs_v1::{ReplicaChange, Storage, StorageType};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -49,6 +50,11 @@ pub(crate) struct Node {
     /// Ports that were bound; 0 before.
     pub(crate) xfer_port: AtomicU16,
     pub(crate) ipc_port: AtomicU16,
+    pub(crate) started: Instant,
+    /// Somebody asked for a full report.
+    pub(crate) full_report_wanted: Notify,
+    /// Connections to the transfer port, idle ones too.
+    pub(crate) connections: AtomicU32,
     /// Reads and writes under way.
     pub(crate) active_transfers: AtomicU32,
     /// True from the first registration with the NameNode on.
@@ -99,6 +105,9 @@ impl Node {
             reports: Reports::new(),
             xfer_port: AtomicU16::new(0),
             ipc_port: AtomicU16::new(0),
+            started: Instant::now(),
+            full_report_wanted: Notify::new(),
+            connections: AtomicU32::new(0),
             active_transfers: AtomicU32::new(0),
             registered: watch::channel(false).0,
             shutdown: CancellationToken::new(),

@@ -31,6 +31,11 @@ impl Throttle {
         self.bytes_per_second.store(bytes_per_second, Ordering::Relaxed);
     }
 
+    /// The limit; 0 is none.
+    pub(crate) fn bytes_per_second(&self) -> u64 {
+        self.bytes_per_second.load(Ordering::Relaxed)
+    }
+
     /// Takes bytes; returns when they may be moved, or, for those who have moved them, when more may be.
     pub(crate) async fn take(&self, bytes: u64) {
         if let Some(until) = self.pay(bytes, Instant::now()) {

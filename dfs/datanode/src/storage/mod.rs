@@ -8,6 +8,7 @@ pub(crate) mod block_file;
 pub(crate) mod choose;
 pub(crate) mod chunks;
 pub(crate) mod dataset;
+mod dir_sync;
 pub(crate) mod disk;
 pub(crate) mod fingerprint;
 pub(crate) mod layout;

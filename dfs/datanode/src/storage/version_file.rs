@@ -115,6 +115,11 @@ pub(crate) fn sync_parent(path: &Path) -> Result<()> {
     sync_dir(parent)
 }
 
+/// Creates a directory and what is missing above it; not durable yet.
+pub(crate) fn create_dir_all(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).disk("create", dir)
+}
+
 /// Makes created, renamed and removed entries of a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
     File::open(dir)

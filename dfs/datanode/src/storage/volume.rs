@@ -10,6 +10,7 @@ use quarry_dfs_wire::block::{BlockId, GenerationStamp};
 use rustix::fs::FlockOperation;
 use uuid::Uuid;
 
+use super::dir_sync::DirSync;
 use super::disk::{self, Disk};
 use super::layout::{self, PoolLayout};
 use super::version_file::{self, VolumeVersion};
@@ -38,6 +39,7 @@ pub(crate) struct Volume {
     used: AtomicU64,
     failed: AtomicBool,
     disk: Arc<dyn Disk>,
+    dirs: DirSync,
     /// Size when it last answered, for the account of what failed with it.
     last_capacity: AtomicU64,
     pool: OnceLock<PoolLayout>,
@@ -65,6 +67,7 @@ impl Volume {
             used: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             disk,
+            dirs: DirSync::default(),
             last_capacity: AtomicU64::new(0),
             pool: OnceLock::new(),
             lock,
@@ -219,9 +222,9 @@ impl Volume {
     pub(crate) fn move_to_finalized(&self, from: &Path, id: BlockId, stamp: GenerationStamp) -> Result<()> {
         let layout = self.layout()?;
         let to = layout.finalized_dir(id);
-        self.create_finalized_dir(layout, &to)?;
+        self.dirs.create(&layout.finalized(), &to)?;
         move_replica(from, &to, id, stamp, stamp)?;
-        version_file::sync_dir(&to)
+        self.dirs.sync(&to)
     }
 
     /// Moves a finalized replica's files back among those being written, under a new stamp.
@@ -239,15 +242,6 @@ impl Volume {
         let target = dir.join(layout::meta_file_name(id, new));
         fs::rename(dir.join(layout::meta_file_name(id, old)), &target).disk("rename", &target)?;
         version_file::sync_dir(dir)
-    }
-
-    fn create_finalized_dir(&self, layout: &PoolLayout, dir: &Path) -> Result<()> {
-        if dir.is_dir() {
-            return Ok(());
-        }
-        fs::create_dir_all(dir).disk("create", dir)?;
-        version_file::sync_parent(dir)?;
-        version_file::sync_dir(&layout.finalized())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Accepts connections on the transfer port.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -34,8 +35,11 @@ pub(crate) async fn run(node: Arc<Node>, listener: TcpListener) {
             continue;
         };
         let connection = connection::run(Arc::clone(&node), stream, peer);
+        let counter = Arc::clone(&node);
         node.tasks.spawn(async move {
+            counter.connections.fetch_add(1, Ordering::Relaxed);
             connection.await;
+            counter.connections.fetch_sub(1, Ordering::Relaxed);
             drop(permit);
         });
     }

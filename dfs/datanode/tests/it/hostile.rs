@@ -132,3 +132,71 @@ async fn last_packet_in_the_wrong_place_does_not_end_the_block() {
         .unwrap();
     assert_eq!(writer.ack().await.unwrap().statuses, [Status::Error]);
 }
+
+/// Idle connections; a DataNode takes three times as many by default. Both ends are in the test's process.
+const IDLE: usize = 5000;
+
+/// As many of them as this process may have, with its limit raised as far as that goes.
+fn idle_connections() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    // The other tests need some, too.
+    IDLE.min(usize::try_from(allowed / 3).unwrap_or(IDLE))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_idle_connections_do_not_hurt() {
+    let nodes = Nodes::start(1).await;
+    let (xfer, ipc) = (nodes.nodes[0].xfer_addr(), nodes.nodes[0].ipc_addr());
+    let (mut idle, count) = (Vec::new(), idle_connections());
+    for index in 0..count {
+        let address = if index % 10 == 0 { ipc } else { xfer };
+        idle.push(timely(TcpStream::connect(address)).await.unwrap());
+    }
+    let data = bytes(200_000);
+    write_block(xfer, &[], ID, &data).await;
+    assert_holds(xfer, ID, 1001, &data).await;
+    let said = nodes
+        .namenode
+        .until(&nodes.uuid(0), "the count of connections", |said| {
+            let heartbeat = said.last_heartbeat.as_ref();
+            heartbeat.is_some_and(|heartbeat| heartbeat.xceiver_count as usize > count / 2)
+        })
+        .await;
+    assert_eq!(said.last_heartbeat.unwrap().active_transfers, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drops_of_bytes_do_not_keep_a_connection_alive() {
+    let nodes = Nodes::start_with(1, |config| {
+        config.handshake_timeout = Duration::from_millis(300);
+        config.transfer_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let address = nodes.nodes[0].xfer_addr();
+    // A byte each 50 ms: of an operation, and of a packet that announces as much as a packet may have.
+    let operation = Conn::open(address).await;
+    let packet = Writer::start(address, write_request(block(ID, 1001), &[])).await.conn;
+    for (mut conn, head) in [
+        (operation, vec![0, 28, 80, 0xff, 0x7f]),
+        (packet, vec![0, 0xff, 0xff, 0xff, 0, 25]),
+    ] {
+        let drip = async {
+            for byte in head.into_iter().chain(std::iter::repeat(1)) {
+                if conn.0.write_all(&[byte]).await.is_err() || conn.0.flush().await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timely(drip).await;
+    }
+}

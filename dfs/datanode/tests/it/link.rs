@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quarry_dfs_datanode::{DataNode, Error};
-use quarry_dfs_wire::proto::dfs_v1::{ReplicaChange, SendFullBlockReport, to_data_node};
+use quarry_dfs_wire::proto::dfs_v1::{ReplicaChange, ReplicaState, SendFullBlockReport, to_data_node};
 use tokio::time::Instant;
 
 use crate::client::{Writer, block, bytes, write_block, write_request};
@@ -92,4 +92,59 @@ async fn receiving_is_reported_before_received() {
     let said = nodes.namenode.said(&nodes.uuid(0));
     let changes: Vec<_> = said.events.iter().map(|event| event.change()).collect();
     assert_eq!(changes, [ReplicaChange::Receiving, ReplicaChange::Received]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_reports_come_in_their_time_and_on_request_and_undo_nothing() {
+    let nodes = Nodes::start_with(1, |config| config.full_report_interval = Duration::from_millis(40)).await;
+    let (address, uuid) = (nodes.nodes[0].xfer_addr(), nodes.uuid(0));
+    for id in ID..ID + 20 {
+        write_block(address, &[], id, &bytes(100)).await;
+    }
+    let said = nodes
+        .namenode
+        .until(&uuid, "several full reports", |said| said.full_reports.len() >= 5)
+        .await;
+    // What has been reported as received is in every full report that was sent after it.
+    let mut before = 0;
+    for report in &said.full_reports {
+        let finalized = report
+            .replicas
+            .iter()
+            .filter(|r| r.state() == ReplicaState::Finalized)
+            .count();
+        assert!(finalized >= before, "{finalized} after {before}");
+        before = finalized;
+    }
+    let count = nodes.namenode.said(&uuid).full_reports.len();
+    nodes
+        .namenode
+        .send(
+            &uuid,
+            to_data_node::Message::SendFullBlockReport(SendFullBlockReport {}),
+        )
+        .await;
+    nodes
+        .namenode
+        .until(&uuid, "the report on request", |said| said.full_reports.len() > count)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restarted_namenode_is_found_within_a_second_however_long_it_was_away() {
+    let mut nodes = Nodes::start(1).await;
+    let uuid = nodes.uuid(0);
+    write_block(nodes.nodes[0].xfer_addr(), &[], ID, &bytes(100)).await;
+    nodes.namenode.stop().await;
+    // Long enough for the pauses to have grown to their longest.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    nodes.namenode.restart().await;
+    let back = tokio::time::Instant::now();
+    nodes
+        .namenode
+        .until(&uuid, "the second registration", |said| {
+            said.registers.len() >= 2 && said.full_reports.len() >= 2
+        })
+        .await;
+    assert!(back.elapsed() < Duration::from_secs(3), "{:?}", back.elapsed());
 }

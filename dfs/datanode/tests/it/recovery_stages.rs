@@ -3,8 +3,10 @@
 use quarry_dfs_wire::proto::dfs_v1::ReplicaChange;
 use quarry_dfs_wire::proto::hadoop::hdfs::op_write_block_proto::BlockConstructionStage;
 use quarry_dfs_wire::proto::hadoop::hdfs::{
-    ExtendedBlockProto, GetReplicaVisibleLengthRequestProto, GetReplicaVisibleLengthResponseProto,
-    OpTransferBlockProto, OpWriteBlockProto, Status,
+    ExtendedBlockProto, GetBalancerBandwidthRequestProto, GetBalancerBandwidthResponseProto,
+    GetDatanodeInfoRequestProto, GetDatanodeInfoResponseProto, GetReplicaVisibleLengthRequestProto,
+    GetReplicaVisibleLengthResponseProto, GetVolumeReportRequestProto, GetVolumeReportResponseProto,
+    OpTransferBlockProto, OpWriteBlockProto, Status, TriggerBlockReportRequestProto, TriggerBlockReportResponseProto,
 };
 use quarry_dfs_wire::rpc::{CLIENT_DATANODE_PROTOCOL, RpcClient, RpcClientError, RpcClientOptions};
 use quarry_dfs_wire::transfer::op::Op;
@@ -216,4 +218,41 @@ async fn visible_length_is_the_acked_length() {
         panic!("must be unknown")
     };
     assert!(exception.class.contains("RpcNoSuchMethodException"), "{exception:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_learn_what_a_datanode_is_and_stores() {
+    let nodes = Nodes::start(1).await;
+    write_block(nodes.nodes[0].xfer_addr(), &[], ID, &bytes(700)).await;
+    let address = nodes.nodes[0].ipc_addr().to_string();
+    let client = RpcClient::new(address, "tester", CLIENT_DATANODE_PROTOCOL, RpcClientOptions::default());
+    let info: GetDatanodeInfoResponseProto = client
+        .call("getDatanodeInfo", &GetDatanodeInfoRequestProto {})
+        .await
+        .unwrap();
+    assert_eq!(info.local_info.software_version, env!("CARGO_PKG_VERSION"));
+    let volumes: GetVolumeReportResponseProto = client
+        .call("getVolumeReport", &GetVolumeReportRequestProto {})
+        .await
+        .unwrap();
+    let [volume] = &volumes.volume_info[..] else {
+        panic!("one volume: {volumes:?}")
+    };
+    assert_eq!((volume.num_blocks, volume.used_space), (1, 700));
+    assert_eq!(volume.path, nodes.dir(0).display().to_string());
+    let bandwidth: GetBalancerBandwidthResponseProto = client
+        .call("getBalancerBandwidth", &GetBalancerBandwidthRequestProto {})
+        .await
+        .unwrap();
+    assert_eq!(bandwidth.bandwidth, 100 << 20);
+    let reports = nodes.namenode.said(&nodes.uuid(0)).full_reports.len();
+    let trigger = TriggerBlockReportRequestProto {
+        incremental: false,
+        nn_address: None,
+    };
+    let _: TriggerBlockReportResponseProto = client.call("triggerBlockReport", &trigger).await.unwrap();
+    nodes
+        .namenode
+        .until(&nodes.uuid(0), "the report", |said| said.full_reports.len() > reports)
+        .await;
 }
