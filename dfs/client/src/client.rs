@@ -300,6 +300,7 @@ impl DfsClient {
             namenode_calls: namenode.calls.load(Ordering::Relaxed),
             complete_repeats: namenode.complete_repeats.load(Ordering::Relaxed),
             pipeline_recoveries: self.shared.pipeline_recoveries.load(Ordering::Relaxed),
+            hedged_reads: self.shared.hedged_reads.load(Ordering::Relaxed),
         }
     }
 }

@@ -60,6 +60,16 @@ pub struct DfsClientConfig {
     pub write_window: ByteSize,
     /// Blocks of one read that are fetched at the same time.
     pub read_parallelism: usize,
+    /// A DataNode that does not begin to answer a read for this long is left for another that has the block; the last one is
+    /// waited for as long as `datanode_timeout`.
+    #[serde(with = "humantime_serde")]
+    pub first_byte_timeout: Duration,
+    /// A read that takes longer than this is given to a second DataNode, too, and the first answer counts. HDFS's
+    /// `dfs.client.hedged.read.threshold.millis`.
+    #[serde(with = "humantime_serde")]
+    pub hedged_read_threshold: Duration,
+    /// Reads at a time that are given to a second DataNode; 0: none. HDFS's `dfs.client.hedged.read.threadpool.size`.
+    pub hedged_read_pool: usize,
     /// Unix socket of DataNodes on this machine, which hand out the open files of their replicas; `_PORT` stands for the DataNode's
     /// transfer port. Absent: their replicas are read over TCP. HDFS's `dfs.domain.socket.path`.
     pub domain_socket: Option<PathBuf>,
@@ -88,6 +98,9 @@ impl Default for DfsClientConfig {
             write_packet_size: ByteSize::kib(256),
             write_window: ByteSize::mib(8),
             read_parallelism: 4,
+            first_byte_timeout: Duration::from_secs(2),
+            hedged_read_threshold: Duration::from_millis(500),
+            hedged_read_pool: 0,
             domain_socket: None,
             location_ttl: Duration::from_secs(2),
         }

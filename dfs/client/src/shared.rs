@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::config::DfsClientConfig;
 use crate::connections::Connections;
@@ -28,6 +28,10 @@ pub(crate) struct Shared {
     pub(crate) leases: Leases,
     /// Write pipelines rebuilt.
     pub(crate) pipeline_recoveries: AtomicU64,
+    /// Rivals that slow reads may have at the same time.
+    pub(crate) hedges: Semaphore,
+    /// Slow reads that got one.
+    pub(crate) hedged_reads: AtomicU64,
     /// Reports of damaged replicas.
     pub(crate) background: Background,
     /// Asked for once: they change with the NameNode's configuration only.
@@ -45,6 +49,8 @@ impl Shared {
             dead: DeadNodes::default(),
             sockets: config.domain_socket.clone().map(DomainSockets::new),
             pipeline_recoveries: AtomicU64::new(0),
+            hedges: Semaphore::new(config.hedged_read_pool.min(Semaphore::MAX_PERMITS)),
+            hedged_reads: AtomicU64::new(0),
             background: Background::default(),
             defaults: OnceCell::new(),
             config,

@@ -41,4 +41,6 @@ pub struct ClientFigures {
     pub complete_repeats: u64,
     /// Write pipelines rebuilt after the loss of a DataNode.
     pub pipeline_recoveries: u64,
+    /// Reads that were slow and were given to a second DataNode, too.
+    pub hedged_reads: u64,
 }

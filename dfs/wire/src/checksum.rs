@@ -2,6 +2,7 @@
 
 use bytes::{Buf, BufMut};
 
+use crate::crc32c_lanes;
 use crate::proto::hadoop::hdfs::ChecksumTypeProto;
 
 /// Length of the header that begins every meta file, in bytes.
@@ -141,8 +142,30 @@ impl DataChecksum {
         if self.kind == ChecksumType::Null {
             return;
         }
-        for chunk in data.chunks(self.bytes_per_checksum as usize) {
-            checksums.put_u32(self.chunk_checksum(chunk));
+        self.for_each(data, |sum| {
+            checksums.put_u32(sum);
+            true
+        });
+    }
+
+    /// Hands the checksum of each chunk to `take`, in order, until that says no.
+    fn for_each(self, data: &[u8], mut take: impl FnMut(u32) -> bool) {
+        let size = self.bytes_per_checksum as usize;
+        let mut rest = data;
+        while self.kind == ChecksumType::Crc32c && rest.len() >= 3 * size {
+            let (three, more) = rest.split_at(3 * size);
+            let Some(sums) = crc32c_lanes::three([&three[..size], &three[size..2 * size], &three[2 * size..]]) else {
+                break;
+            };
+            if !sums.into_iter().all(&mut take) {
+                return;
+            }
+            rest = more;
+        }
+        for chunk in rest.chunks(size) {
+            if !take(self.chunk_checksum(chunk)) {
+                return;
+            }
         }
     }
 
@@ -163,22 +186,26 @@ impl DataChecksum {
         if self.kind == ChecksumType::Null {
             return Ok(());
         }
-        let mut offset = base_offset;
-        for (chunk, mut sum) in data
-            .chunks(self.bytes_per_checksum as usize)
-            .zip(checksums.chunks_exact(4))
-        {
-            let (expected, found) = (sum.get_u32(), self.chunk_checksum(chunk));
-            if expected != found {
-                return Err(ChecksumError::Mismatch {
-                    offset,
-                    expected,
-                    found,
-                });
+        let mut expected = checksums.chunks_exact(4).map(|mut sum| sum.get_u32());
+        let (mut verified, mut mismatch) = (0, None);
+        self.for_each(data, |found| {
+            // There are as many checksums as chunks, see above.
+            let expected = expected.next().unwrap_or(!found);
+            if expected == found {
+                verified += 1;
+                return true;
             }
-            offset += chunk.len() as u64;
+            mismatch = Some((expected, found));
+            false
+        });
+        match mismatch {
+            None => Ok(()),
+            Some((expected, found)) => Err(ChecksumError::Mismatch {
+                offset: base_offset + verified * u64::from(self.bytes_per_checksum),
+                expected,
+                found,
+            }),
         }
-        Ok(())
     }
 
     /// The header of a meta file: version (u16), type (u8), bytes per checksum (u32), all big-endian.

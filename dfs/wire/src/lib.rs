@@ -10,6 +10,7 @@
 pub mod block;
 pub mod checksum;
 pub mod convert;
+mod crc32c_lanes;
 pub mod path;
 pub mod proto;
 pub mod rpc;

@@ -17,9 +17,6 @@ use crate::read::FileReader;
 /// A range up to this size is read at once, larger ones are streamed.
 const MAX_SINGLE_READ: u64 = 64 << 20;
 
-/// Piece size of streamed objects, in bytes; two pieces are in memory or under way per stream.
-const STREAM_PIECE: u64 = 4 << 20;
-
 impl DfsObjectStore {
     pub(super) async fn get(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         if options.version.is_some() {
@@ -138,17 +135,5 @@ fn result(meta: ObjectMeta, range: Range<u64>, payload: GetResultPayload) -> Get
 
 /// The range in pieces, one read ahead.
 fn stream(reader: FileReader, range: Range<u64>) -> GetResultPayload {
-    let (start, end) = (range.start, range.end);
-    let pieces = (0..(end - start).div_ceil(STREAM_PIECE)).map(move |i| {
-        let from = start + i * STREAM_PIECE;
-        from..(from + STREAM_PIECE).min(end)
-    });
-    let bytes = futures::stream::iter(pieces)
-        .map(move |piece| {
-            let reader = reader.clone();
-            async move { reader.read_range(piece).await }
-        })
-        .buffered(2)
-        .map_err(to_object_store);
-    GetResultPayload::Stream(bytes.boxed())
+    GetResultPayload::Stream(reader.stream(range).map_err(to_object_store).boxed())
 }

@@ -2,8 +2,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 
 use super::remote;
 use crate::error::{Error, Failures, ReplicaFailure, Result, TransferError};
@@ -24,19 +29,40 @@ pub(super) struct BlockRead<'a> {
 }
 
 impl BlockRead<'_> {
-    /// Tries each replica once.
+    /// Tries each replica once: the next one when the one before failed, or, if reads are hedged, when it is slow.
     pub(super) async fn run(&self, location: &BlockLocation) -> Result<Bytes> {
-        let mut failures = Vec::new();
-        for node in self.by_preference(location) {
-            match self.read_replica(location, node).await {
-                Ok(bytes) => return Ok(bytes),
-                Err(reason) => {
+        let nodes = self.by_preference(location);
+        let mut waiting = nodes.into_iter();
+        let (mut under_way, mut hedges, mut failures) = (FuturesUnordered::new(), Vec::new(), Vec::new());
+        loop {
+            if under_way.is_empty() {
+                let Some(node) = waiting.next() else { break };
+                under_way.push(self.attempt(location, node, waiting.len() > 0));
+            }
+            let hedge_after = self.shared.config.hedged_read_threshold;
+            let ended = tokio::select! {
+                biased;
+                ended = under_way.next() => ended,
+                () = tokio::time::sleep(hedge_after), if self.may_hedge(hedges.len(), waiting.len()) => {
+                    if let (Ok(permit), Some(node)) = (self.shared.hedges.try_acquire(), waiting.next()) {
+                        tracing::debug!(path = self.path, block = %location.block, datanode = node.label(), "hedging a slow read");
+                        self.shared.hedged_reads.fetch_add(1, Ordering::Relaxed);
+                        hedges.push(permit);
+                        under_way.push(self.attempt(location, node, false));
+                    }
+                    continue;
+                }
+            };
+            match ended {
+                Some((_, Ok(bytes))) => return Ok(bytes),
+                Some((node, Err(reason))) => {
                     self.learn(location, node, &reason);
                     failures.push(ReplicaFailure {
                         datanode: node.label(),
                         reason,
                     });
                 }
+                None => {}
             }
         }
         Err(Error::BlockUnavailable {
@@ -46,27 +72,53 @@ impl BlockRead<'_> {
         })
     }
 
+    /// Whether a slow read may get a rival. One rival per read: more would only add load where there is too much of it.
+    fn may_hedge(&self, hedges: usize, waiting: usize) -> bool {
+        hedges == 0 && waiting > 0 && self.shared.hedges.available_permits() > 0
+    }
+
+    /// Reads from one replica. As long as there are others, a DataNode must begin to answer soon.
+    fn attempt<'l>(
+        &'l self,
+        location: &'l BlockLocation,
+        node: &'l Arc<DataNodeInfo>,
+        others: bool,
+    ) -> BoxFuture<'l, (&'l Arc<DataNodeInfo>, Result<Bytes, TransferError>)> {
+        let config = &self.shared.config;
+        let first_byte = if others {
+            config.first_byte_timeout
+        } else {
+            config.datanode_timeout
+        };
+        async move { (node, self.read_replica(location, node, first_byte).await) }.boxed()
+    }
+
     /// Own disk first, then the NameNode's order, then DataNodes that failed a moment ago.
-    fn by_preference<'l>(&self, location: &'l BlockLocation) -> Vec<&'l Arc<DataNodeInfo>> {
+    pub(super) fn by_preference<'l>(&self, location: &'l BlockLocation) -> Vec<&'l Arc<DataNodeInfo>> {
         let mut nodes: Vec<_> = location.datanodes.iter().collect();
         nodes.sort_by_key(|node| (self.local(node).is_none(), self.shared.dead.contains(&node.uuid)));
         nodes
     }
 
     /// The DataNode's replicas, if they can be read without TCP: this process hosts it, or it is on this machine.
-    fn local(&self, node: &DataNodeInfo) -> Option<Arc<LocalReads>> {
+    pub(super) fn local(&self, node: &DataNodeInfo) -> Option<Arc<LocalReads>> {
         let hosted = self.local.filter(|local| local.datanode_uuid() == node.uuid);
         hosted
             .map(Arc::clone)
             .or_else(|| self.shared.sockets.as_ref()?.of(node))
     }
 
-    async fn read_replica(&self, location: &BlockLocation, node: &DataNodeInfo) -> Result<Bytes, TransferError> {
+    async fn read_replica(
+        &self,
+        location: &BlockLocation,
+        node: &DataNodeInfo,
+        first_byte: Duration,
+    ) -> Result<Bytes, TransferError> {
         if let Some(bytes) = self.read_local(location, node).await {
             self.stats.inspect(|stats| stats.add_local(bytes.len() as u64));
             return Ok(bytes);
         }
-        let bytes = remote::read(self.shared, location, node, self.range.clone()).await?;
+        let bytes = remote::read(self.shared, location, node, self.range.clone(), first_byte).await?;
         self.shared.dead.remove(&node.uuid);
         self.stats.inspect(|stats| stats.add_remote(bytes.len() as u64));
         Ok(bytes)
@@ -84,7 +136,7 @@ impl BlockRead<'_> {
     }
 
     /// What a failure says about the replica or its DataNode, for others to know.
-    fn learn(&self, location: &BlockLocation, node: &DataNodeInfo, reason: &TransferError) {
+    pub(super) fn learn(&self, location: &BlockLocation, node: &DataNodeInfo, reason: &TransferError) {
         tracing::warn!(path = self.path, block = %location.block, datanode = node.label(), %reason, "cannot read replica");
         match reason {
             TransferError::Connect(_) | TransferError::Lost(_) | TransferError::Silent(_) => {

@@ -2,6 +2,8 @@
 
 mod block;
 mod remote;
+mod remote_stream;
+mod stream;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -125,13 +127,7 @@ impl FileReader {
     }
 
     async fn read_block(&self, block: &BlockLocation, range: Range<u64>) -> Result<Bytes> {
-        let read = BlockRead {
-            shared: &self.shared,
-            local: self.local.as_ref(),
-            path: &self.path,
-            stats: self.stats.as_deref(),
-            range: range.start - block.offset..range.end - block.offset,
-        };
+        let read = self.block_read(block, range);
         match read.run(block).await {
             Err(Error::BlockUnavailable { failures, .. }) => {
                 let again = self.refetch(block).await?;
@@ -140,6 +136,20 @@ impl FileReader {
             }
             done => done,
         }
+    }
+
+    fn block_read(&self, block: &BlockLocation, range: Range<u64>) -> BlockRead<'_> {
+        BlockRead {
+            shared: &self.shared,
+            local: self.local.as_ref(),
+            path: &self.path,
+            stats: self.stats.as_deref(),
+            range: range.start - block.offset..range.end - block.offset,
+        }
+    }
+
+    fn count_remote(&self, bytes: usize) {
+        self.stats.iter().for_each(|stats| stats.add_remote(bytes as u64));
     }
 
     /// The block's present locations, for this and later reads.

@@ -13,6 +13,7 @@ use quarry_dfs_wire::transfer::op::Op;
 use quarry_dfs_wire::transfer::packet::{LENGTHS, MAX_PACKET_LENGTH, PacketHeader};
 use tokio::io::AsyncReadExt;
 
+use crate::buffers::Buffer;
 use crate::connections::{self, Connection, within};
 use crate::error::TransferError;
 use crate::location::{BlockLocation, DataNodeInfo};
@@ -21,38 +22,48 @@ use crate::shared::Shared;
 /// Longest packet header accepted, in bytes: 27 today, later versions may add fields.
 const MAX_HEADER: usize = 256;
 
-/// Reads `range` of the block from `node`, over an idle connection if there is one.
+/// Reads `range` of the block from `node`. A node that does not answer within `first_byte` is given up.
 pub(super) async fn read(
     shared: &Shared,
     location: &BlockLocation,
     node: &DataNodeInfo,
     range: Range<u64>,
+    first_byte: Duration,
 ) -> Result<Bytes, TransferError> {
     let patience = shared.config.datanode_timeout;
-    let op = request(shared, location, &range);
-    if let Some(mut idle) = shared.connections.take(node) {
-        match converse(&mut idle, &op, &range, patience).await {
-            // The DataNode may have closed it or restarted meanwhile: that says nothing about the replica.
-            Err(TransferError::Lost(_)) => shared.connections.forget(node),
-            read => return keep(shared, node, idle, read),
-        }
+    let (mut connection, mut packets) = ask(shared, location, node, &range, first_byte).await?;
+    let (start, mut data) = (packets.next, Buffer::new((packets.limit - packets.next) as usize));
+    while within(patience, packets.next_into(&mut connection, start, &mut data)).await? {}
+    if packets.next < range.end {
+        let message = format!("the block ended at {}, {} was asked for", packets.next, range.end);
+        return Err(TransferError::Protocol(message));
     }
-    let mut fresh = connections::connect(node, shared.config.connect_timeout).await?;
-    let read = converse(&mut fresh, &op, &range, patience).await;
-    keep(shared, node, fresh, read)
+    connections::thank(&mut connection, patience).await?;
+    shared.connections.give_back(node, connection);
+    let from = (range.start - start) as usize;
+    Ok(data.freeze().slice(from..from + (range.end - range.start) as usize))
 }
 
-/// Keeps the connection for the next read if this one left it in order.
-fn keep(
+/// Asks for `range`, over an idle connection if there is one; what follows is its packets.
+pub(super) async fn ask(
     shared: &Shared,
+    location: &BlockLocation,
     node: &DataNodeInfo,
-    connection: Connection,
-    read: Result<Bytes, TransferError>,
-) -> Result<Bytes, TransferError> {
-    if read.is_ok() {
-        shared.connections.give_back(node, connection);
+    range: &Range<u64>,
+    first_byte: Duration,
+) -> Result<(Connection, Packets), TransferError> {
+    let patience = shared.config.datanode_timeout.min(first_byte);
+    let op = request(shared, location, range);
+    if let Some(mut idle) = shared.connections.take(node) {
+        match connections::ask(&mut idle, &op, patience).await {
+            // The DataNode may have closed it or restarted meanwhile: that says nothing about the replica.
+            Err(TransferError::Lost(_)) => shared.connections.forget(node),
+            answer => return Ok((idle, Packets::expect(&answer?, range)?)),
+        }
     }
-    read
+    let mut fresh = connections::connect(node, shared.config.connect_timeout.min(first_byte)).await?;
+    let answer = connections::ask(&mut fresh, &op, patience).await?;
+    Ok((fresh, Packets::expect(&answer, range)?))
 }
 
 fn request(shared: &Shared, location: &BlockLocation, range: &Range<u64>) -> Op {
@@ -65,41 +76,36 @@ fn request(shared: &Shared, location: &BlockLocation, range: &Range<u64>) -> Op 
     }))
 }
 
-async fn converse(
-    connection: &mut Connection,
-    op: &Op,
-    range: &Range<u64>,
-    patience: Duration,
-) -> Result<Bytes, TransferError> {
-    let answer = connections::ask(connection, op, patience).await?;
-    if answer.status() != pb::Status::Success {
-        return Err(TransferError::Refused(format!(
-            "{:?} {}",
-            answer.status(),
-            answer.message()
-        )));
-    }
-    let mut chunks = Chunks::expect(&answer, range)?;
-    while !within(patience, chunks.packet(connection)).await? {}
-    let bytes = chunks.cut(range)?;
-    connections::thank(connection, patience).await?;
-    Ok(bytes)
+/// A packet's data, verified.
+#[derive(Debug)]
+pub(super) struct Packet {
+    /// Where it begins in the block.
+    pub(super) offset: u64,
+    pub(super) data: Bytes,
 }
 
-/// The chunks that cover a range, as they arrive.
-struct Chunks {
+/// The packets that cover a range, as they arrive.
+#[derive(Debug)]
+pub(super) struct Packets {
     checksum: DataChecksum,
-    /// Where the first chunk begins in the block.
-    start: u64,
-    /// Where the last chunk ends at most.
+    /// Where the next packet's data must begin in the block.
+    next: u64,
+    /// Where the last one's ends at most.
     limit: u64,
-    data: Vec<u8>,
     /// A packet's checksums; kept to be used again.
     checksums: Vec<u8>,
+    ended: bool,
 }
 
-impl Chunks {
+impl Packets {
     fn expect(answer: &pb::BlockOpResponseProto, range: &Range<u64>) -> Result<Self, TransferError> {
+        if answer.status() != pb::Status::Success {
+            return Err(TransferError::Refused(format!(
+                "{:?} {}",
+                answer.status(),
+                answer.message()
+            )));
+        }
         let missing = || TransferError::Protocol("the answer to a read tells no checksum type".to_owned());
         let info = answer.read_op_checksum_info.as_ref().ok_or_else(missing)?;
         let checksum = DataChecksum::try_from(&info.checksum).map_err(|e| TransferError::Protocol(e.to_string()))?;
@@ -111,31 +117,61 @@ impl Chunks {
         }
         Ok(Self {
             checksum,
-            start,
+            next: start,
             limit,
-            data: Vec::with_capacity((limit - start) as usize),
             checksums: Vec::new(),
+            ended: false,
         })
     }
 
-    /// Where the next packet's data must begin.
-    fn next(&self) -> u64 {
-        self.start + self.data.len() as u64
+    /// The next packet in memory of its own; none when the last one has come.
+    pub(super) async fn next(&mut self, connection: &mut Connection) -> Result<Option<Packet>, TransferError> {
+        loop {
+            let Some(length) = self.head(connection).await? else {
+                return Ok(None);
+            };
+            if length > 0 {
+                let offset = self.next;
+                let mut data = Buffer::new(length);
+                self.body(connection, data.as_mut_slice()).await?;
+                return Ok(Some(Packet {
+                    offset,
+                    data: data.freeze(),
+                }));
+            }
+        }
     }
 
-    /// Takes a packet; whether it was the last.
-    async fn packet(&mut self, connection: &mut Connection) -> Result<bool, TransferError> {
+    /// Reads the next packet to its place in `data`, whose first byte is the block's byte `start`; whether another follows.
+    async fn next_into(
+        &mut self,
+        connection: &mut Connection,
+        start: u64,
+        data: &mut Buffer,
+    ) -> Result<bool, TransferError> {
+        let Some(length) = self.head(connection).await? else {
+            return Ok(false);
+        };
+        let from = (self.next - start) as usize;
+        self.body(connection, &mut data.as_mut_slice()[from..from + length])
+            .await?;
+        Ok(true)
+    }
+
+    /// Reads what stands before a packet's data, and how long that is; none after the last packet.
+    async fn head(&mut self, connection: &mut Connection) -> Result<Option<usize>, TransferError> {
+        if self.ended {
+            return Ok(None);
+        }
         let (header, checksums) = read_header(connection).await?;
         if header.is_heartbeat() {
-            return Ok(false);
+            return Ok(Some(0));
         }
         let length = u64::from(header.data_len);
-        if header.offset_in_block != self.next() || length > self.limit - self.next() {
+        if header.offset_in_block != self.next || length > self.limit - self.next {
             let message = format!(
                 "packet of {length} bytes at {}, expected {} to {}",
-                header.offset_in_block,
-                self.next(),
-                self.limit
+                header.offset_in_block, self.next, self.limit
             );
             return Err(TransferError::Protocol(message));
         }
@@ -146,31 +182,20 @@ impl Chunks {
         }
         self.checksums.resize(checksums, 0);
         connection.read_exact(&mut self.checksums).await?;
-        self.fill(connection, length as usize).await?;
-        Ok(header.last_packet_in_block)
+        self.ended = header.last_packet_in_block;
+        Ok((length > 0 || !self.ended).then_some(length as usize))
     }
 
     /// Reads and verifies a packet's data.
-    async fn fill(&mut self, connection: &mut Connection, length: usize) -> Result<(), TransferError> {
-        let (from, offset) = (self.data.len(), self.next());
-        let mut rest = connection.take(length as u64);
-        while self.data.len() < from + length {
-            if rest.read_buf(&mut self.data).await? == 0 {
-                return Err(TransferError::Lost(std::io::ErrorKind::UnexpectedEof.into()));
-            }
+    async fn body(&mut self, connection: &mut Connection, data: &mut [u8]) -> Result<(), TransferError> {
+        if data.is_empty() {
+            return Ok(());
         }
-        let verified = self.checksum.verify(&self.data[from..], &self.checksums, offset);
-        verified.map_err(|e| TransferError::Checksum(e.to_string()))
-    }
-
-    /// The range without what was sent around it.
-    fn cut(self, range: &Range<u64>) -> Result<Bytes, TransferError> {
-        if self.next() < range.end {
-            let message = format!("the block ended at {}, {} was asked for", self.next(), range.end);
-            return Err(TransferError::Protocol(message));
-        }
-        let from = (range.start - self.start) as usize;
-        Ok(Bytes::from(self.data).slice(from..from + (range.end - range.start) as usize))
+        connection.read_exact(data).await?;
+        let verified = self.checksum.verify(data, &self.checksums, self.next);
+        verified.map_err(|e| TransferError::Checksum(e.to_string()))?;
+        self.next += data.len() as u64;
+        Ok(())
     }
 }
 

@@ -1,6 +1,9 @@
 //! DataNodes that die, replicas that rot.
 
-use quarry_dfs_client::{CreateOptions, Error};
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use quarry_dfs_client::{CreateOptions, DfsClient, Error};
 
 use crate::cluster::{BLOCK, Cluster, eventually, get, payload, put};
 
@@ -157,4 +160,73 @@ async fn losses_at_any_moment_of_many_writes_cost_no_byte() {
         }
     }
     assert!(client.figures().pipeline_recoveries > 0, "no pipeline was ever hit");
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_past_damage_and_lost_datanodes() {
+    let mut cluster = Cluster::start(3).await;
+    let client = cluster.client();
+    let data = payload(8, 5 * BLOCK as usize + 12_345);
+    put(&client, "/f", data.clone(), 2).await;
+    let reader = client.open("/f").await.unwrap();
+    let blocks = reader.blocks();
+    for located in &blocks.blocks[..2] {
+        let index = cluster.datanode_index(&located.datanodes[0].uuid);
+        cluster.flip_bit(index, located.block.block.id, 600_000);
+    }
+    let first_of_last = cluster.datanode_index(&blocks.blocks[4].datanodes[0].uuid);
+    cluster.stop_datanode(first_of_last).await;
+    for range in [
+        0..data.len() as u64,
+        1000..3 * BLOCK + 7,
+        data.len() as u64 - 5..data.len() as u64,
+    ] {
+        let pieces: Vec<bytes::Bytes> = reader.stream(range.clone()).try_collect().await.unwrap();
+        assert_eq!(pieces.concat(), data[range.start as usize..range.end as usize]);
+    }
+    assert!(
+        reader
+            .stream(0..data.len() as u64 + 1)
+            .try_collect::<Vec<_>>()
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_silent_datanode_costs_a_moment_and_a_hedged_read_less() {
+    let mut cluster = Cluster::start(2).await;
+    let data = payload(9, 50_000);
+    put(&cluster.client(), "/f", data.clone(), 2).await;
+    let config = quarry_dfs_client::DfsClientConfig {
+        first_byte_timeout: Duration::from_secs(10),
+        hedged_read_threshold: Duration::from_millis(50),
+        hedged_read_pool: 4,
+        ..cluster.config()
+    };
+    let hedging = DfsClient::new(config.clone());
+    let patient = DfsClient::new(quarry_dfs_client::DfsClientConfig {
+        first_byte_timeout: Duration::from_millis(300),
+        hedged_read_pool: 0,
+        ..config
+    });
+    // The first replica's DataNode is replaced by one that never answers, behind the readers' backs.
+    let (hedged, plain) = (hedging.open("/f").await.unwrap(), patient.open("/f").await.unwrap());
+    for (client, reader) in [(&hedging, hedged), (&patient, plain)] {
+        let first = reader.blocks().blocks[0].datanodes[0].clone();
+        let index = cluster.datanode_index(&first.uuid);
+        cluster.stop_datanode(index).await;
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", first.xfer_port))
+            .await
+            .unwrap();
+        let began = Instant::now();
+        assert_eq!(reader.read_range(0..50_000).await.unwrap(), data);
+        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+        assert_eq!(
+            client.figures().hedged_reads,
+            u64::from(client.config().hedged_read_pool > 0)
+        );
+        drop(listener);
+        cluster.start_datanode(index).await;
+    }
 }

@@ -92,18 +92,19 @@ async fn a_damaged_replica_behind_a_domain_socket_is_passed_over_and_reported() 
     let data = payload(7, 10_000);
     put(&cluster.client(), "/f", data.clone(), 2).await;
     let client = cluster.client_by_socket();
-    let block = client.block_locations("/f").await.unwrap().blocks[0].block.block;
-    cluster.flip_bit(0, block.id, 5000);
     let reader = client.open("/f").await.unwrap();
+    let first = reader.blocks().blocks[0].clone();
+    let (block, damaged) = (first.block.block, first.datanodes[0].uuid.clone());
+    let index = cluster.datanode_index(&damaged);
+    cluster.flip_bit(index, block.id, 5000);
     assert_eq!(reader.read_range(0..10_000).await.unwrap(), data);
-    let damaged = cluster.datanode_uuid(0);
     eventually(
         "the damaged replica is no location any more, or was repaired",
         || async {
             let now = client.open("/f").await.unwrap();
             let nodes = &now.blocks().blocks[0].datanodes;
             !nodes.iter().any(|node| node.uuid == damaged)
-                || cluster.stored(0, block.id).is_some_and(|stored| stored == data)
+                || cluster.stored(index, block.id).is_some_and(|stored| stored == data)
         },
     )
     .await;

@@ -1,12 +1,17 @@
 //! Reading a replica: whole chunks with their stored checksums.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use quarry_dfs_wire::checksum::{ChecksumError, DataChecksum};
+use rustix::io::{ReadWriteFlags, preadv2};
 
 use super::chunks::Chunks;
+
+/// Bytes read at a time only to have them in the page cache.
+const CACHE_STEP: usize = 256 << 10;
 
 /// An opened replica. The files stay readable when the replica is moved or removed.
 #[derive(Debug)]
@@ -64,6 +69,37 @@ impl ReadableReplica {
             *last = tail.to_be_bytes();
         }
         Ok(())
+    }
+
+    /// Whether the bytes of `range` are probably in the page cache: the first and the last are.
+    pub(crate) fn is_cached(&self, range: Range<u64>) -> bool {
+        let at = |offset: u64| {
+            let mut byte = [0];
+            let read = preadv2(
+                &self.data,
+                &mut [IoSliceMut::new(&mut byte)],
+                offset,
+                ReadWriteFlags::NOWAIT,
+            );
+            read == Ok(1)
+        };
+        range.is_empty() || at(range.start) && at(range.end - 1)
+    }
+
+    /// Brings the bytes of `range` and their checksums into the page cache. Waits for the disk.
+    pub(crate) fn cache(&self, range: Range<u64>) -> Result<(), ReadError> {
+        let mut scratch = vec![0; CACHE_STEP];
+        let mut at = range.start;
+        while at < range.end {
+            let length = (range.end - at).min(CACHE_STEP as u64) as usize;
+            match self.data.read_at(&mut scratch[..length], at) {
+                Ok(0) => return Ok(()), // whoever sends the bytes finds out
+                Ok(read) => at += read as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(ReadError::Io(error)),
+            }
+        }
+        self.read_sums(range.start, range.end, &mut Vec::new())
     }
 
     /// Reads and verifies everything, `span` bytes at a time (rounded down to chunks, at least one).

@@ -15,3 +15,4 @@ pub(crate) mod pipeline;
 pub(crate) mod read;
 pub(crate) mod server;
 pub(crate) mod write;
+mod zero_copy;

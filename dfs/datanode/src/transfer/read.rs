@@ -3,6 +3,7 @@
 //! The range is widened to whole chunks, since a checksum covers a whole chunk; the reader cuts what it did not ask for. The
 //! bytes are not verified here but by the reader, who tells what it found; if it found damage, we look for ourselves.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +16,13 @@ use quarry_dfs_wire::proto::hadoop::hdfs::{
 use quarry_dfs_wire::transfer::delimited::read_delimited;
 use quarry_dfs_wire::transfer::packet::{self, PacketHeader};
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::Instant;
 
 use super::connection::{Connection, Next, refuse_with};
 use super::error::{TransferError, within};
+use super::zero_copy;
 use crate::error::Error;
 use crate::node::Node;
 use crate::replica::{self, ReplicaError, ReplicaState};
@@ -31,6 +34,11 @@ const CHUNK_WITHOUT_CHECKSUMS: u32 = 512;
 /// A reader that learned a block's length from another DataNode of the pipeline may be ahead of this one's disk.
 const WRITTEN_SOON: Duration = Duration::from_secs(3);
 const WRITTEN_RETRY: Duration = Duration::from_millis(10);
+
+/// Reads up to this are sent as one piece of memory; longer ones go from the page cache to the socket without passing through ours.
+const MAX_COPIED: u64 = 128 << 10;
+/// Bytes of a long read that are brought into the page cache at a time, when they are not there.
+const READ_AHEAD: u64 = 8 << 20;
 
 /// The packets of one read: consecutive spans of a replica, cut at chunk boundaries.
 #[derive(Debug)]
@@ -121,6 +129,21 @@ impl PacketSource {
 
     fn append_frame(&mut self, end: u64, last: bool, frame: &mut Vec<u8>) -> Result<(), ReadError> {
         let start = self.next;
+        frame.reserve((end - start) as usize);
+        let sums_at = self.append_head(end, last, frame)?;
+        let data_at = frame.len();
+        self.replica.read_data(start, end, frame)?;
+        if self.verify {
+            self.replica
+                .checksum
+                .verify(&frame[data_at..], &frame[sums_at..data_at], start)?;
+        }
+        Ok(())
+    }
+
+    /// Appends what stands before a packet's data, up to `end`, and goes on behind it; where its checksums begin.
+    fn append_head(&mut self, end: u64, last: bool, frame: &mut Vec<u8>) -> Result<usize, ReadError> {
+        let start = self.next;
         let data_length = (end - start) as usize;
         let sums_length = if self.send_sums {
             self.replica.checksum.checksums_length(end - start) as usize
@@ -134,21 +157,14 @@ impl PacketSource {
             data_len: data_length as u32,
             sync_block: false,
         };
-        frame.reserve(2 * packet::MAX_HEADER_LENGTH + sums_length + data_length);
+        frame.reserve(2 * packet::MAX_HEADER_LENGTH + packet::LENGTHS + sums_length);
         header.encode(sums_length, frame);
         let sums_at = frame.len();
         if self.send_sums {
             self.replica.read_sums(start, end, frame)?;
         }
-        let data_at = frame.len();
-        self.replica.read_data(start, end, frame)?;
-        if self.verify {
-            self.replica
-                .checksum
-                .verify(&frame[data_at..], &frame[sums_at..data_at], start)?;
-        }
         (self.seqno, self.next) = (self.seqno + 1, end);
-        Ok(())
+        Ok(sums_at)
     }
 }
 
@@ -177,8 +193,48 @@ pub(crate) async fn stream(
 /// A replica, ready to be sent.
 struct Opened {
     source: PacketSource,
-    /// The reply that announces the packets, and the first packet.
+    /// The reply that announces the packets; of a short read the packets, too.
     head: Vec<u8>,
+}
+
+/// Sends `head`, then everything that the source has, the data by `sendfile`. What is not in the page cache is brought there on a thread
+/// that may wait for the disk.
+async fn send_file(
+    socket: &TcpStream,
+    mut source: PacketSource,
+    mut head: Vec<u8>,
+    timeout: Duration,
+) -> Result<(), TransferError> {
+    let mut cached_to = source.next;
+    while source.next < source.end {
+        let (start, end) = (source.next, source.end.min(source.next + source.packet_size));
+        if end > cached_to {
+            let ahead = source.end.min(start + READ_AHEAD);
+            let missing = !source.replica.is_cached(start..ahead);
+            if missing {
+                source = Node::blocking(move || source.replica.cache(start..ahead).map(|()| source)).await?;
+            }
+            cached_to = ahead;
+        }
+        source.append_head(end, false, &mut head)?;
+        let (data, mut at) = (&source.replica.data, start);
+        let sending = async {
+            zero_copy::send_with_more(socket, &head).await?;
+            zero_copy::send_file(socket, data, &mut at, end)
+                .await
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::UnexpectedEof => {
+                        ReadError::Damaged(format!("data file ends before byte {end}")).into()
+                    }
+                    _ => TransferError::from(error),
+                })
+        };
+        within(timeout, "for the reader to take a packet", sending).await?;
+        head.clear();
+    }
+    source.append_head(source.end, true, &mut head)?;
+    let ending = zero_copy::send(socket, &head);
+    within(timeout, "for the reader to take a packet", ending).await
 }
 
 /// Serves one READ.
@@ -198,13 +254,14 @@ pub(crate) async fn read(
             return refuse_with(node, connection, error).await;
         }
     };
-    let sent = stream(
-        &mut connection.writer,
-        opened.source,
-        opened.head,
-        node.config.transfer_timeout,
-    )
-    .await;
+    let socket = connection.writer.as_ref();
+    let timeout = node.config.transfer_timeout;
+    let sent = if opened.source.ended {
+        let sending = zero_copy::send(socket, &opened.head);
+        within(timeout, "for the reader to take a packet", sending).await
+    } else {
+        send_file(socket, opened.source, opened.head, timeout).await
+    };
     if let Err(error) = sent {
         suspect_if_damaged(node, &block, &error);
         return Err(error);
@@ -257,8 +314,10 @@ fn open_now(node: &Node, block: &Block, request: &OpReadBlockProto) -> Result<Op
         ..BlockOpResponseProto::default()
     };
     let mut head = reply.encode_length_delimited_to_vec();
-    let first = source.next_packet()?.expect("a source has at least its last packet");
-    head.extend_from_slice(&first);
+    let is_short = source.end - source.next <= MAX_COPIED.min(source.packet_size);
+    if let Some(packets) = is_short.then(|| source.next_packet()).transpose()?.flatten() {
+        head.extend_from_slice(&packets);
+    }
     Ok(Opened { source, head })
 }
 

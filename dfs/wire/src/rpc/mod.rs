@@ -19,5 +19,6 @@ pub use client::{CallOptions, RpcClient, RpcClientError, RpcClientOptions};
 pub use exception::{RpcErrorCode, RpcException};
 pub use server::{RpcServer, RpcServerOptions};
 pub use service::{
-    CLIENT_DATANODE_PROTOCOL, CLIENT_PROTOCOL, CallContext, INTER_DATANODE_PROTOCOL, NAMENODE_PROTOCOL, RpcService, decode,
+    CLIENT_DATANODE_PROTOCOL, CLIENT_PROTOCOL, CallContext, INTER_DATANODE_PROTOCOL, NAMENODE_PROTOCOL, RpcService,
+    decode,
 };
