@@ -6,7 +6,6 @@ use super::edit::{self, Edit, RetryAnswer};
 use super::error::FsError;
 use super::namespace::Walk;
 use super::permission::WRITE;
-use super::quota::Usage;
 use super::small::U48;
 use super::storage_policy;
 use super::tree::parent_missing;
@@ -31,11 +30,7 @@ impl Core {
             self.edit(Edit::Delete(edit::Delete { path: path.clone() }));
         } else {
             self.check_new_names(&walk)?;
-            let names = Usage {
-                names: walk.missing.len() as i64,
-                ..Usage::default()
-            };
-            self.check_quota(walk.last(), names, None)?;
+            self.check_names_quota(walk.last(), walk.missing.len())?;
             self.make_parents(caller, path);
         }
         let inode_id = self.state.next_inode_id;

@@ -68,6 +68,9 @@ pub mod write;
 pub mod xattr;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod feature_model_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]

@@ -300,6 +300,20 @@ impl Core {
         Ok(())
     }
 
+    /// Refuses `count` new names below `from`, one after the other as HDFS makes them: the first that breaks a quota is what is told.
+    pub(crate) fn check_names_quota(&self, from: Slot, count: usize) -> Result<(), FsError> {
+        if self.state.features.quotas.is_empty() {
+            return Ok(());
+        }
+        (1..=count as i64).try_for_each(|names| {
+            let delta = Usage {
+                names,
+                ..Usage::default()
+            };
+            self.check_quota(from, delta, None)
+        })
+    }
+
     /// What `bytes` more in a file would use.
     pub(crate) fn usage_of_bytes(&self, file: Slot, bytes: i64) -> Usage {
         let replication = self.file(file).replication;

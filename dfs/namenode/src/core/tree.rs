@@ -8,7 +8,6 @@ use super::error::FsError;
 use super::inode::Slot;
 use super::namespace::{Walk, is_within, last_component, parent_path};
 use super::permission::WRITE;
-use super::quota::Usage;
 use super::reserved::{RESERVED_NAME, SNAPSHOT_NAME, reserved_name};
 
 /// Owner may write and enter: added to directories made on the way, so that the caller can go on below them.
@@ -44,11 +43,7 @@ impl Core {
             return Err(parent_missing(path));
         }
         self.check_new_names(&walk)?;
-        let names = Usage {
-            names: walk.missing.len() as i64,
-            ..Usage::default()
-        };
-        self.check_quota(walk.last(), names, None)?;
+        self.check_names_quota(walk.last(), walk.missing.len())?;
         self.make_missing(caller, &walk, |last| {
             if last {
                 permission
@@ -255,13 +250,13 @@ impl Core {
     }
 
     fn check_rename_places(&self, slot: Slot, source: &str, destination: &str, to: &Walk<'_>) -> Result<(), FsError> {
+        if slot == self.state.namespace.root() {
+            return Err(FsError::Io("rename source cannot be the root".to_owned()));
+        }
         if source == destination {
             return Err(FsError::AlreadyExists(format!(
                 "The source {source} and destination {destination} are the same"
             )));
-        }
-        if slot == self.state.namespace.root() {
-            return Err(FsError::Io("rename source cannot be the root".to_owned()));
         }
         if to.target() == Some(self.state.namespace.root()) {
             return Err(FsError::Io("rename destination cannot be the root".to_owned()));

@@ -9,7 +9,7 @@ use super::permission::{READ, WRITE};
 
 /// Most attributes of one inode that users set. HDFS's value.
 pub const MAX_PER_INODE: usize = 32;
-/// Most bytes of one attribute: prefix, name and value. HDFS's value.
+/// Most bytes of one attribute: name without prefix and value. HDFS's value.
 pub const MAX_BYTES: usize = 16384;
 /// Keeps even superusers from reading a file. HDFS's name.
 const UNREADABLE: &str = "security.hdfs.unreadable.by.superuser";
@@ -70,7 +70,7 @@ impl XAttr {
     }
 
     fn bytes(&self) -> usize {
-        self.namespace.prefix().len() + self.name.len() + self.value.as_ref().map_or(0, Vec::len)
+        self.name.len() + self.value.as_ref().map_or(0, Vec::len)
     }
 
     fn is_unreadable_mark(&self) -> bool {

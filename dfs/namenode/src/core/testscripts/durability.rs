@@ -5,7 +5,7 @@ use crate::core::image::{Content, ImageBlock, ImageFile, ImageInode, ImageRecord
 use crate::core::image_pack::{PackedKind, unpack};
 
 /// Everything durable of a state, as text.
-fn dump(state: &State) -> String {
+pub(crate) fn dump(state: &State) -> String {
     let mut text = String::new();
     let result: Result<(), ()> = state.export(|content| {
         text.push_str(&format!("{content:?}\n"));
@@ -13,6 +13,18 @@ fn dump(state: &State) -> String {
     });
     result.unwrap();
     text
+}
+
+/// The state that an image of `state` gives.
+pub(crate) fn through_an_image(state: &State) -> State {
+    let mut builder = StateBuilder::default();
+    let result: Result<(), ()> = state.export(|content| {
+        let bytes = prost::Message::encode_to_vec(&ImageRecord { content: Some(content) });
+        builder.add(prost::Message::decode(bytes.as_slice()).unwrap()).unwrap();
+        Ok(())
+    });
+    result.unwrap();
+    builder.finish().unwrap()
 }
 
 fn busy() -> Script {

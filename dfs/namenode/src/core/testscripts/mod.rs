@@ -1,12 +1,16 @@
 //! Scenarios played against the core: commands in, decisions out, on a clock that the script moves.
 
+mod attributes;
 mod balance;
+mod cutting;
 mod decommission;
-mod durability;
+pub(super) mod durability;
 mod permissions;
 mod placement;
+mod quota;
 mod recovery;
 mod replication;
+mod reserved;
 mod safe_mode;
 mod tree;
 mod writing;
