@@ -34,6 +34,9 @@ pub struct NameNodeConfig {
     pub min_block_size: ByteSize,
     /// Size of a write packet that clients are advised to use.
     pub write_packet_size: ByteSize,
+    /// A read changes a file's access time if that is older than this. Zero: reads never change it.
+    #[serde(with = "humantime_serde")]
+    pub access_time_precision: Duration,
     /// Most blocks in one file.
     pub max_blocks_per_file: usize,
     /// Most entries in one directory.
@@ -116,6 +119,7 @@ impl Default for NameNodeConfig {
             default_block_size: ByteSize::mib(128),
             min_block_size: ByteSize::b(core.min_block_size),
             write_packet_size: ByteSize::kib(64),
+            access_time_precision: millis(core.access_time_precision_ms),
             max_blocks_per_file: core.max_blocks_per_file,
             max_directory_items: core.max_directory_items,
             superuser: String::new(),
@@ -232,6 +236,7 @@ impl NameNodeConfig {
             min_replication: usize::from(self.min_replication),
             max_replication: self.max_replication,
             min_block_size: self.min_block_size.as_u64(),
+            access_time_precision_ms: millis(self.access_time_precision),
             max_blocks_per_file: self.max_blocks_per_file,
             max_directory_items: self.max_directory_items,
             lease_soft_ms: millis(self.lease_soft_limit),

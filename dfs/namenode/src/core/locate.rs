@@ -35,7 +35,8 @@ impl Core {
         let end = offset.saturating_add(length);
         let mut result = LocatedBlocks {
             under_construction: self.state.open.get(inode.id).is_some(),
-            last_block_complete: last_is_final,
+            // HDFS says so of an empty file.
+            last_block_complete: last.is_some() && last_is_final,
             ..LocatedBlocks::default()
         };
         let mut at = 0;

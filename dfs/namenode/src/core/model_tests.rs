@@ -205,7 +205,8 @@ fn play(script: &mut Script, model: &mut Model, step: &Step) {
                     .call(Operation::Rename2 {
                         source,
                         destination,
-                        overwrite
+                        overwrite,
+                        to_trash: false,
                     })
                     .is_ok(),
                 expected

@@ -2,6 +2,7 @@
 
 use super::Core;
 use super::command::{Caller, ContentSummary, FileStatus, LocatedBlocks, Operation, Reply};
+use super::edit::{self, Edit};
 use super::error::FsError;
 use super::inode::Slot;
 use super::permission::READ;
@@ -13,6 +14,7 @@ impl Core {
             return answer;
         }
         match operation {
+            Operation::GetBlockLocations { path, offset, length } => self.read_blocks(caller, path, *offset, *length),
             Operation::GetContentSummary { path } => self.get_content_summary(caller, path),
             Operation::GetQuotaUsage { path } => self.get_quota_usage(caller, path),
             Operation::GetBatchedListing {
@@ -52,7 +54,11 @@ impl Core {
                 need_locations,
             } => self.get_listing(caller, path, start_after, *need_locations),
             Operation::GetBlockLocations { path, offset, length } => {
-                self.get_block_locations(caller, path, *offset, *length)
+                match self.get_block_locations(caller, path, *offset, *length) {
+                    // The read is to be noted, which only a step can.
+                    Ok((_, slot)) if self.access_is_due(slot) => return None,
+                    answer => answer.map(|(blocks, _)| blocks),
+                }
             }
             Operation::IsFileClosed { path } => self.is_file_closed(caller, path),
             Operation::GetPreferredBlockSize { path } => self.preferred_block_size(caller, path),
@@ -166,17 +172,41 @@ impl Core {
         }
     }
 
-    fn get_block_locations(&self, caller: &Caller, path: &str, offset: u64, length: u64) -> Result<Reply, FsError> {
+    fn get_block_locations(
+        &self,
+        caller: &Caller,
+        path: &str,
+        offset: u64,
+        length: u64,
+    ) -> Result<(Reply, Slot), FsError> {
         let slot = self.existing_file(caller, path)?;
         self.check_inode(caller, slot, READ)?;
         self.check_readable_by_superuser(caller, slot)?;
         let inode = self.state.namespace.get(slot);
-        let Some(file) = inode.file() else {
-            return Ok(Reply::Blocks(Box::default()));
-        };
+        let file = self.file(slot);
         let blocks = self.located_blocks(caller, inode, file, offset, length);
         self.refuse_unknown_places(path, &blocks)?;
-        Ok(Reply::Blocks(Box::new(blocks)))
+        Ok((Reply::Blocks(Box::new(blocks)), slot))
+    }
+
+    /// As [`Self::look`] answers, and notes that the file was read.
+    fn read_blocks(&mut self, caller: &Caller, path: &str, offset: u64, length: u64) -> Result<Reply, FsError> {
+        let (blocks, slot) = self.get_block_locations(caller, path, offset, length)?;
+        if self.access_is_due(slot) {
+            self.edit(Edit::SetTimes(edit::SetTimes {
+                path: path.to_owned(),
+                modified_ms: None,
+                accessed_ms: Some(self.now.unix_ms),
+            }));
+        }
+        Ok(blocks)
+    }
+
+    /// Access times are noted no more often than their precision asks, and never in safe mode.
+    fn access_is_due(&self, slot: Slot) -> bool {
+        let precision = self.settings.access_time_precision_ms;
+        let accessed = self.state.namespace.get(slot).accessed_ms.get();
+        precision > 0 && self.now.unix_ms > accessed.saturating_add(precision) && !self.safe_mode.is_on()
     }
 
     /// While reports are still coming in, a block without places is not lost: the client should ask again.

@@ -148,11 +148,11 @@ impl Core {
         match action {
             SafeModeAction::Get => {}
             SafeModeAction::Enter => {
-                self.check_superuser(caller)?;
+                self.check_superuser_for(caller, "safemode_enter")?;
                 self.safe_mode.mode = Mode::Manual;
             }
             SafeModeAction::Leave | SafeModeAction::ForceExit => {
-                self.check_superuser(caller)?;
+                self.check_superuser_for(caller, "safemode_leave")?;
                 let was_on = self.safe_mode.is_on();
                 self.safe_mode.mode = Mode::Off;
                 if was_on {

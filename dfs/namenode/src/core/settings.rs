@@ -21,6 +21,8 @@ pub struct CoreSettings {
     pub max_replication: u16,
     /// Smallest block size that a client may ask for, bytes.
     pub min_block_size: u64,
+    /// A read is noted in a file's access time if the time is older than this; 0: never.
+    pub access_time_precision_ms: u64,
     /// Most blocks in one file.
     pub max_blocks_per_file: usize,
     /// Most entries in one directory.
@@ -75,6 +77,7 @@ impl Default for CoreSettings {
             min_replication: 1,
             max_replication: 512,
             min_block_size: 1 << 20,
+            access_time_precision_ms: 60 * 60_000,
             max_blocks_per_file: 10_000,
             max_directory_items: 1_048_576,
             max_component_length: 255,

@@ -219,6 +219,7 @@ impl Core {
         source: &str,
         destination: &str,
         overwrite: bool,
+        to_trash: bool,
     ) -> Result<Reply, FsError> {
         self.check_writable(|| format!("Cannot rename {source}"))?;
         let from = self.state.namespace.walk(source);
@@ -226,6 +227,9 @@ impl Core {
         let to = self.state.namespace.walk(destination);
         self.check_traverse_to_create(caller, &to)?;
         self.check_rename_access(caller, &from, &to)?;
+        if let Some(slot) = from.target().filter(|_| to_trash) {
+            self.check_remove_below(caller, slot)?;
+        }
         let slot = from
             .target()
             .ok_or_else(|| FsError::FileNotFound(format!("rename source {source} is not found.")))?;

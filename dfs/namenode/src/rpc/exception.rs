@@ -11,7 +11,8 @@ pub(super) fn of(error: FsError) -> RpcException {
         FsError::FileNotFound(text) => (class::FILE_NOT_FOUND, text),
         FsError::AlreadyExists(text) => (class::FILE_ALREADY_EXISTS, text),
         FsError::ParentNotDirectory(text) => (class::PARENT_NOT_DIRECTORY, text),
-        FsError::NotEmpty(text) => (class::PATH_IS_NOT_EMPTY_DIRECTORY, text),
+        // HDFS's messages go on with a stack trace. Clients make their own exception of this class from the first line, if it ends.
+        FsError::NotEmpty(text) => (class::PATH_IS_NOT_EMPTY_DIRECTORY, text + "\n"),
         FsError::AlreadyBeingCreated(text) => (class::ALREADY_BEING_CREATED, text),
         FsError::RecoveryInProgress(text) => (class::RECOVERY_IN_PROGRESS, text),
         FsError::LeaseExpired(text) => (class::LEASE_EXPIRED, text),

@@ -1,6 +1,8 @@
 //! Methods that look.
 
 use quarry_dfs_wire::proto::hadoop::hdfs as proto;
+use quarry_dfs_wire::rpc::RpcException;
+use quarry_dfs_wire::rpc::exception::class;
 
 use super::{Answer, Call, convert, path, unexpected};
 use crate::core::command::{ContentSummary, Operation, Reply};
@@ -77,10 +79,18 @@ pub(super) async fn get_block_locations(
     call: &Call<'_>,
     request: proto::GetBlockLocationsRequestProto,
 ) -> Answer<proto::GetBlockLocationsResponseProto> {
+    for (name, value) in [("offset", request.offset), ("length", request.length)] {
+        // Java's numbers have a sign.
+        if value > i64::MAX as u64 {
+            let text = format!("Negative {name} is not supported. File: {}", request.src);
+            return Err(RpcException::application(class::JAVA_ILLEGAL_ARGUMENT, text));
+        }
+    }
     let operation = Operation::GetBlockLocations {
         path: path(&request.src)?,
         offset: request.offset,
-        length: request.length,
+        // No bytes asked for: HDFS answers the block at the offset.
+        length: request.length.max(1),
     };
     match call.run(operation).await? {
         Reply::Blocks(blocks) => {

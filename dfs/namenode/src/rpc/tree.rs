@@ -68,6 +68,7 @@ pub(super) async fn rename2(
         source,
         destination,
         overwrite: request.overwrite_dest,
+        to_trash: request.move_to_trash(),
     })
     .await?;
     Ok(proto::Rename2ResponseProto {})

@@ -250,6 +250,8 @@ pub enum Operation {
         source: String,
         destination: String,
         overwrite: bool,
+        /// The move stands for a deletion, and takes the same rights.
+        to_trash: bool,
     },
     Delete {
         path: String,

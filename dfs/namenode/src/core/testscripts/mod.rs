@@ -11,6 +11,7 @@ mod quota;
 mod recovery;
 mod replication;
 mod reserved;
+mod retry;
 mod safe_mode;
 mod tree;
 mod writing;

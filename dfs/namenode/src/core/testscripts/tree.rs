@@ -14,6 +14,7 @@ fn rename2(s: &mut Script, from: &str, to: &str, overwrite: bool) -> Result<Repl
         source: from.to_owned(),
         destination: to.to_owned(),
         overwrite,
+        to_trash: false,
     })
 }
 
