@@ -230,7 +230,6 @@ fn reread(record: &EditRecord) -> EditRecord {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
     fn random_operations_keep_what_they_promise(steps in prop::collection::vec(step(), 1..40)) {
         let mut s = Script::new();

@@ -160,6 +160,7 @@ impl State {
         }
         let after = self.usage_if_counted(slot);
         self.charge(slot, after - before);
+        self.recount_below(slot);
         Ok(())
     }
 

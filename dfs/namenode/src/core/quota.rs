@@ -261,11 +261,16 @@ impl State {
 
     /// Counts everything anew: after an image was loaded.
     pub(crate) fn recount_quotas(&mut self) {
+        self.recount_below(self.namespace.root());
+    }
+
+    /// Counts the quotas of `slot` and below anew: after the policies that rule there changed.
+    pub(crate) fn recount_below(&mut self, slot: Slot) {
         if self.features.quotas.is_empty() {
             return;
         }
         let mut directories = Vec::new();
-        self.namespace.visit_tree(self.namespace.root(), |slot, inode| {
+        self.namespace.visit_tree(slot, |slot, inode| {
             if inode.is_directory() && self.features.quotas.contains_key(&inode.id) {
                 directories.push((slot, inode.id));
             }

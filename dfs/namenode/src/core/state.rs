@@ -418,6 +418,9 @@ impl State {
         // The policies on the new path may put other bytes on other types.
         let used = self.usage_if_counted(slot);
         self.charge(parent, used);
+        if !self.features.policies.is_empty() {
+            self.recount_below(slot);
+        }
         self.namespace.get_mut(old_parent).modified_ms = time_ms.into();
         self.namespace.get_mut(parent).modified_ms = time_ms.into();
         Ok(())

@@ -182,3 +182,21 @@ fn what_is_used_is_known_again_after_a_restart_and_from_an_image() {
     let rebuilt = durability::through_an_image(s.core.state());
     assert_counted(&Script::with(settings(), rebuilt));
 }
+
+#[test]
+fn a_policy_above_a_quota_moves_its_bytes_to_other_types() {
+    let mut s = Script::new();
+    s.register(1..=3);
+    s.call(mkdirs("/p/q")).unwrap();
+    s.call(mkdirs("/plain")).unwrap();
+    s.call(set("/p/q", 100, KEEP)).unwrap();
+    s.write("/p/q/f", 2, 10);
+    s.call(Operation::SetStoragePolicy {
+        path: "/p".to_owned(),
+        policy: "COLD".to_owned(),
+    })
+    .unwrap();
+    assert_counted(&s);
+    s.call(rename("/p/q", "/plain/q")).unwrap();
+    assert_counted(&s);
+}
