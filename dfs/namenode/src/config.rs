@@ -47,8 +47,14 @@ pub struct NameNodeConfig {
     pub supergroup: String,
     /// Whether permissions are checked. Without authentication they guard against mistakes, not against malice.
     pub permissions: bool,
-    /// Groups by user. A user that is not listed is in none.
+    /// Groups by user. A user that is listed is in no others.
     pub user_groups: BTreeMap<String, Vec<String>>,
+    /// Whether users that are not listed are in the groups that the operating system of this machine says.
+    pub os_groups: bool,
+    /// Where a line per call is written, in Apache HDFS's audit format. Absent: nowhere.
+    pub audit_log: Option<PathBuf>,
+    /// Size at which the audit log becomes `<name>.1` and a new one begins.
+    pub audit_log_limit: ByteSize,
     /// How often DataNodes report that they are alive.
     #[serde(with = "humantime_serde")]
     pub heartbeat_interval: Duration,
@@ -126,6 +132,9 @@ impl Default for NameNodeConfig {
             supergroup: core.supergroup,
             permissions: core.permissions,
             user_groups: BTreeMap::new(),
+            os_groups: true,
+            audit_log: None,
+            audit_log_limit: ByteSize::mib(256),
             heartbeat_interval: Duration::from_secs(3),
             lost_grace: millis(core.lost_grace_ms),
             stale_interval: millis(core.stale_ms),
@@ -257,7 +266,7 @@ impl NameNodeConfig {
         }
     }
 
-    fn superuser_name(&self) -> String {
+    pub(crate) fn superuser_name(&self) -> String {
         if self.superuser.is_empty() {
             process_user()
         } else {

@@ -7,12 +7,14 @@
 //! | `driver` | the owner thread: steps the core, lets answers out once they are durable |
 //! | `rpc` | HDFS's ClientProtocol over Hadoop RPC |
 //! | `datanode_stream` | the link to the DataNodes |
+//! | `audit` | one line per call, off the callers' way |
 //! | [`node`] | start and shutdown |
 //!
 //! Invariants: nothing in `core` does I/O or reads a clock; a change is answered only after its edit is on disk; two NameNodes never use
 //! one directory.
 
 mod admin;
+mod audit;
 pub mod config;
 pub mod core;
 mod datanode_stream;
@@ -20,6 +22,7 @@ mod driver;
 pub mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod groups;
 mod hosts;
 mod log;
 pub mod node;

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::admin::Administration;
+use crate::audit::AuditLog;
 use crate::config::NameNodeConfig;
 use crate::core::Core;
 use crate::core::state::State;
@@ -83,8 +84,11 @@ impl NameNode {
             identity: identity.clone(),
             http: OnceLock::new(),
         });
+        let audit = config.audit_log.as_deref().map(|file| {
+            AuditLog::start(file, config.audit_log_limit.as_u64()).map_err(io_at("open the audit log", file))
+        });
         let link = LinkServer::start(Arc::clone(&admin)).await?;
-        let service = ClientService::new(Arc::clone(&admin));
+        let service = ClientService::new(Arc::clone(&admin), audit.transpose()?);
         let address = config.rpc_address;
         let rpc = RpcServer::bind(address, Arc::new(service), RpcServerOptions::default()).await;
         let rpc = rpc.map_err(|problem| Error::Bind {

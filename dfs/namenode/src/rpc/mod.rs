@@ -4,6 +4,7 @@
 mod absent;
 mod admin;
 mod attributes;
+mod audit;
 mod cluster;
 mod convert;
 mod exception;
@@ -22,10 +23,12 @@ use quarry_dfs_wire::rpc::{CLIENT_PROTOCOL, NAMENODE_PROTOCOL, decode};
 use quarry_dfs_wire::rpc::{CallContext, RpcException, RpcService};
 
 use crate::admin::Administration;
+use crate::audit::AuditLog;
 use crate::config::NameNodeConfig;
 use crate::core::command::{Caller, Operation, Reply};
 use crate::core::retry_cache::CallKey;
 use crate::driver::CoreHandle;
+use crate::groups::OsGroups;
 use crate::log::directory::Identity;
 use paths::path;
 
@@ -39,22 +42,39 @@ pub(crate) struct ClientService {
     config: Arc<NameNodeConfig>,
     identity: Identity,
     admin: Arc<Administration>,
+    superuser: String,
+    groups: OsGroups,
+    audit: Option<AuditLog>,
 }
 
 /// One call on its way.
 struct Call<'a> {
     service: &'a ClientService,
     context: &'a CallContext,
+    /// The user's groups by the operating system.
+    groups: Arc<[String]>,
 }
 
 impl ClientService {
-    pub(crate) fn new(admin: Arc<Administration>) -> Self {
+    pub(crate) fn new(admin: Arc<Administration>, audit: Option<AuditLog>) -> Self {
         Self {
+            superuser: admin.config.superuser_name(),
+            groups: OsGroups::default(),
+            audit,
             core: admin.core.clone(),
             config: Arc::clone(&admin.config),
             identity: admin.identity.clone(),
             admin,
         }
+    }
+
+    /// Groups of a caller, where the core does not know better: superusers need none, and configured users have those configured.
+    async fn groups_of(&self, user: &str) -> Arc<[String]> {
+        let config = &self.config;
+        if !config.os_groups || user == self.superuser || config.user_groups.contains_key(user) {
+            return Arc::default();
+        }
+        self.groups.of(user).await
     }
 }
 
@@ -64,7 +84,7 @@ impl Call<'_> {
         let identified = context.client_id != [0; 16] && context.call_id >= 0;
         Caller {
             user: context.user.clone(),
-            groups: [].into(),
+            groups: Arc::clone(&self.groups),
             address: context.peer.ip().to_canonical(),
             call: identified.then_some(CallKey {
                 client_id: context.client_id,
@@ -76,11 +96,13 @@ impl Call<'_> {
     /// Has the core execute an operation.
     async fn run(&self, operation: Operation) -> Answer<Reply> {
         tracing::debug!(user = self.context.user, peer = %self.context.peer, method = self.context.method, "call");
-        self.service
-            .core
-            .call(self.caller(), operation)
-            .await
-            .map_err(exception::of)
+        let caller = self.caller();
+        if self.service.audit.is_none() {
+            return self.service.core.call(caller, operation).await.map_err(exception::of);
+        }
+        let answer = self.service.core.call(caller.clone(), operation.clone()).await;
+        audit::record(self, &operation, &caller, &answer).await;
+        answer.map_err(exception::of)
     }
 
     /// As [`Self::run`], for operations that answer yes or no.
@@ -129,6 +151,7 @@ impl RpcService for ClientService {
         let call = Call {
             service: self,
             context: &context,
+            groups: self.groups_of(&context.user).await,
         };
         if context.protocol == NAMENODE_PROTOCOL {
             return methods!(call, request, "versionRequest" => cluster::version_request,);

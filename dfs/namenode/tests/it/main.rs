@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod admin;
+mod attributes;
 mod durability;
 mod fake_datanode;
 mod protocol;
