@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::core::calendar::Moment;
+
 /// Lines that may wait to be written.
 const QUEUE: usize = 8192;
 
@@ -139,24 +141,17 @@ impl AuditFile {
 
 /// `2026-11-23 10:05:23,098`, in UTC.
 fn time_text(unix_ms: u64) -> String {
-    let (days, ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
-    // Days of 400 years are 146,097; years begin in March, so that the leap day is their last.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+    let Moment {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+    } = Moment::of(unix_ms);
     format!(
-        "{year}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02},{:03}",
-        ms % 1000
+        "{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02},{:03}",
+        unix_ms % 1000
     )
 }
 

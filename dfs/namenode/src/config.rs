@@ -37,6 +37,12 @@ pub struct NameNodeConfig {
     /// A read changes a file's access time if that is older than this. Zero: reads never change it.
     #[serde(with = "humantime_serde")]
     pub access_time_precision: Duration,
+    /// How long files that a shell deletes stay in the trash of their user, in whole minutes; clients are told. Zero: there is no trash.
+    #[serde(with = "humantime_serde")]
+    pub trash_interval: Duration,
+    /// Time between two checkpoints of the trash. Zero: as `trash_interval`.
+    #[serde(with = "humantime_serde")]
+    pub trash_checkpoint_interval: Duration,
     /// Most blocks in one file.
     pub max_blocks_per_file: usize,
     /// Most entries in one directory.
@@ -126,6 +132,8 @@ impl Default for NameNodeConfig {
             min_block_size: ByteSize::b(core.min_block_size),
             write_packet_size: ByteSize::kib(64),
             access_time_precision: millis(core.access_time_precision_ms),
+            trash_interval: millis(core.trash_interval_ms),
+            trash_checkpoint_interval: millis(core.trash_checkpoint_ms),
             max_blocks_per_file: core.max_blocks_per_file,
             max_directory_items: core.max_directory_items,
             superuser: String::new(),
@@ -212,6 +220,10 @@ impl NameNodeConfig {
                 self.lease_hard_limit < self.lease_soft_limit,
                 "lease_hard_limit: expected at least lease_soft_limit",
             ),
+            (
+                !self.trash_interval.as_secs().is_multiple_of(60) || self.trash_interval.subsec_nanos() > 0,
+                "trash_interval: expected whole minutes",
+            ),
             (self.report_wait > MAX_REPORT_WAIT, "report_wait: expected at most 60s"),
             (
                 self.max_copies_per_datanode == 0,
@@ -246,6 +258,8 @@ impl NameNodeConfig {
             max_replication: self.max_replication,
             min_block_size: self.min_block_size.as_u64(),
             access_time_precision_ms: millis(self.access_time_precision),
+            trash_interval_ms: millis(self.trash_interval),
+            trash_checkpoint_ms: millis(self.trash_checkpoint_interval),
             max_blocks_per_file: self.max_blocks_per_file,
             max_directory_items: self.max_directory_items,
             lease_soft_ms: millis(self.lease_soft_limit),

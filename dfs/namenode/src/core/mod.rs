@@ -19,6 +19,7 @@ pub mod append;
 pub mod attributes;
 pub mod balance;
 pub mod block_map;
+pub mod calendar;
 pub mod children;
 pub mod cluster;
 pub mod command;
@@ -62,6 +63,7 @@ pub mod small;
 pub mod state;
 pub mod storage_policy;
 pub mod topology;
+pub mod trash;
 pub mod tree;
 pub mod truncate;
 pub mod write;
@@ -98,6 +100,7 @@ use safe_mode::SafeMode;
 use settings::CoreSettings;
 use state::State;
 use topology::HostTables;
+use trash::TrashEmptier;
 
 /// What a handler achieved.
 #[derive(Debug)]
@@ -140,6 +143,7 @@ pub struct Core {
     full_reports: FullReports,
     safe_mode: SafeMode,
     parked: Parked,
+    trash: TrashEmptier,
     rng: Rng,
     started_tick_ms: u64,
     /// Before this no copies are ordered: after a start every DataNode counts as one that may come right back.
@@ -172,6 +176,7 @@ impl Core {
             full_reports: FullReports::default(),
             safe_mode,
             parked: Parked::default(),
+            trash: TrashEmptier::default(),
             rng,
             started_tick_ms: now.tick_ms,
             copies_from_tick_ms: now.tick_ms + grace,
@@ -335,6 +340,7 @@ impl Core {
         self.check_replication();
         self.check_balance();
         self.expire_parked();
+        self.check_trash();
     }
 
     /// Makes a change: applies it and adds it to the step's transaction.

@@ -23,6 +23,10 @@ pub struct CoreSettings {
     pub min_block_size: u64,
     /// A read is noted in a file's access time if the time is older than this; 0: never.
     pub access_time_precision_ms: u64,
+    /// How long deleted files stay in the trash; 0: there is none.
+    pub trash_interval_ms: u64,
+    /// Time between two checkpoints of the trash; 0: as long as files stay there.
+    pub trash_checkpoint_ms: u64,
     /// Most blocks in one file.
     pub max_blocks_per_file: usize,
     /// Most entries in one directory.
@@ -78,6 +82,8 @@ impl Default for CoreSettings {
             max_replication: 512,
             min_block_size: 1 << 20,
             access_time_precision_ms: 60 * 60_000,
+            trash_interval_ms: 0,
+            trash_checkpoint_ms: 0,
             max_blocks_per_file: 10_000,
             max_directory_items: 1_048_576,
             max_component_length: 255,

@@ -302,7 +302,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut segment = create(dir.path(), 1).unwrap();
         let (bytes, _) = self::segment();
-        let mut read_back = |is_last: bool| {
+        let read_back = |is_last: bool| {
             let file = SegmentFile {
                 first_txid: 1,
                 path: path_of(dir.path(), 1),

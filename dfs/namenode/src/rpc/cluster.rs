@@ -32,7 +32,7 @@ pub(super) async fn get_server_defaults(
         replication: config.default_replication.into(),
         file_buffer_size: FILE_BUFFER_SIZE,
         encrypt_data_transfer: Some(false),
-        trash_interval: Some(0),
+        trash_interval: Some(config.trash_interval.as_secs() / 60),
         checksum_type: Some(ChecksumTypeProto::ChecksumCrc32c as i32),
         // Present and empty: there is no key provider, and clients need not look for one.
         key_provider_uri: Some(String::new()),

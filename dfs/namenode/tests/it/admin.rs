@@ -112,7 +112,7 @@ async fn files_of_hosts_are_read_again_and_a_bad_one_changes_nothing() {
     let _one = FakeDataNode::connect(&namenode, 1, &[]).await;
     let mut admin = client(&namenode).await;
     let refresh = || by("hdfs", RefreshNodesRequest {});
-    let mut first = async |admin: &mut NameNodeAdminClient<Channel>| {
+    let first = async |admin: &mut NameNodeAdminClient<Channel>| {
         let report = admin.report(by("", ReportRequest {})).await.unwrap().into_inner();
         (report.nodes[0].rack.clone(), report.nodes[0].admin_state())
     };

@@ -13,6 +13,7 @@ mod replication;
 mod reserved;
 mod retry;
 mod safe_mode;
+mod trash;
 mod tree;
 mod writing;
 
