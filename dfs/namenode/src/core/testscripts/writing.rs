@@ -278,3 +278,63 @@ fn append_without_writing_closes_again_at_once() {
     assert_eq!(s.call(complete("/f", Some(block))), Ok(Reply::Bool(true)));
     assert_eq!(s.holders("/f"), [1]);
 }
+
+// Scenarios of TestRenameWhileOpen: a writer goes on wherever its file is moved to, also over a restart.
+
+#[test]
+fn a_file_that_is_written_can_be_moved_with_its_directory() {
+    let mut s = Script::new();
+    s.register(1..=2);
+    let id = s.create("/a/b/f", 1).unwrap().id;
+    let first = s.add_block("/a/b/f", None);
+    for (source, destination) in [("/a/b/f", "/a/b/g"), ("/a/b", "/a/c"), ("/a", "/z")] {
+        let rename = Operation::Rename {
+            source: source.to_owned(),
+            destination: destination.to_owned(),
+        };
+        assert_eq!(s.call(rename), Ok(Reply::Bool(true)));
+    }
+    let mut s = s.restarted();
+    s.register(1..=2);
+    let block = Block {
+        length: 9,
+        ..first.block
+    };
+    s.received(1, block);
+    let done = Operation::Complete {
+        at: WriterBlock {
+            inode_id: id,
+            ..at("/a/b/f", Some(block))
+        },
+    };
+    assert_eq!(s.call(done.clone()), Ok(Reply::Bool(true)));
+    let status = Operation::GetFileInfo {
+        path: "/z/c/g".to_owned(),
+        need_locations: false,
+    };
+    assert!(matches!(s.call(status), Ok(Reply::Status(Some(status))) if status.id == id && status.length == 9));
+}
+
+#[test]
+fn a_file_that_is_written_can_be_replaced_and_its_writer_hears_so() {
+    let mut s = Script::new();
+    s.register(1..=1);
+    let id = s.create("/f", 1).unwrap().id;
+    s.create("/g", 1).unwrap();
+    s.call(complete("/g", None)).unwrap();
+    let replace = Operation::Rename2 {
+        source: "/g".to_owned(),
+        destination: "/f".to_owned(),
+        overwrite: true,
+        to_trash: false,
+    };
+    s.call(replace).unwrap();
+    let done = Operation::Complete {
+        at: WriterBlock {
+            inode_id: id,
+            ..at("/f", None)
+        },
+    };
+    let text = format!("File does not exist: /f (inode {id}) Holder writer does not have any open files.");
+    assert_eq!(s.call(done), Err(FsError::FileNotFound(text)));
+}
