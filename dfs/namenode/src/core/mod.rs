@@ -9,6 +9,8 @@
 //! | `write`, `append`, `recovery`, `leases` | a file's life between create and close |
 //! | `reports`, `holdings`, `replication`, `placement`, `topology`, `safe_mode` | where replicas are, and where they should be |
 //! | `cluster`, `decommission`, `balance` | what administrators see and want |
+//! | `acl`, `acl_calls`, `xattr`, `quota`, `storage_policy` | what few inodes have, kept beside them in `features` |
+//! | `truncate`, `concat`, `listing`, `reserved`, `trash` | the rest of the namespace |
 //! | `parked` | callers that wait for a report instead of hearing "not yet" |
 //!
 //! Iteration is over ordered maps only and randomness comes from a seed, so the same commands give the same outcomes.

@@ -34,10 +34,11 @@ impl Add for Usage {
 
     fn add(self, other: Self) -> Self {
         let mut sum = self;
-        sum.names += other.names;
-        sum.space += other.space;
+        // Real clusters are far from the limits; a damaged log may not be.
+        sum.names = sum.names.saturating_add(other.names);
+        sum.space = sum.space.saturating_add(other.space);
         for (sum, more) in sum.types.iter_mut().zip(other.types) {
-            *sum += more;
+            *sum = sum.saturating_add(more);
         }
         sum
     }
@@ -48,9 +49,9 @@ impl Neg for Usage {
 
     fn neg(self) -> Self {
         Self {
-            names: -self.names,
-            space: -self.space,
-            types: self.types.map(|bytes| -bytes),
+            names: self.names.saturating_neg(),
+            space: self.space.saturating_neg(),
+            types: self.types.map(i64::saturating_neg),
         }
     }
 }
@@ -81,7 +82,8 @@ impl Usage {
             for n in 0..usize::from(replication) {
                 let kind = policy.type_of(n);
                 if kind.has_quota() {
-                    usage.types[kind.index()] += bytes;
+                    let sum = &mut usage.types[kind.index()];
+                    *sum = sum.saturating_add(bytes);
                 }
             }
         }
@@ -146,11 +148,11 @@ impl Quota {
         if let Some(limit) = violated(self.names, self.used.names, delta.names) {
             return Err(FsError::NamespaceQuota(format!(
                 "The NameSpace quota (directories and files) of directory {path} is exceeded: quota={limit} file count={}",
-                self.used.names + delta.names
+                self.used.names.saturating_add(delta.names)
             )));
         }
         if let Some(limit) = violated(self.space, self.used.space, delta.space) {
-            let wanted = self.used.space + delta.space;
+            let wanted = self.used.space.saturating_add(delta.space);
             return Err(FsError::SpaceQuota(format!(
                 "The DiskSpace quota of {path} is exceeded: quota = {limit} B = {} but diskspace consumed = {wanted} B = {}",
                 bytes_text(limit),
@@ -164,7 +166,7 @@ impl Quota {
                     "Quota by storage type : {} on path : {path} is exceeded. quota = {} but space consumed = {}",
                     kind.name(),
                     bytes_text(limit),
-                    bytes_text(used + more)
+                    bytes_text(used.saturating_add(more))
                 )));
             }
         }
