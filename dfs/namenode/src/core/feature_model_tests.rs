@@ -15,6 +15,7 @@ use super::quota::{KEEP, RESET};
 use super::state::State;
 use super::testscripts::{Script, at, create, durability, mkdirs};
 use super::xattr::{SetFlags, XAttr, XAttrNamespace};
+use crate::log::{frame, segment};
 
 const BLOCK: u64 = 1024;
 
@@ -227,6 +228,68 @@ fn quotas_held(before: &State, after: &State) -> bool {
 
 fn reread(record: &EditRecord) -> EditRecord {
     EditRecord::decode(record.encode_to_vec().as_slice()).unwrap()
+}
+
+/// A bit of everything, so that each kind of edit is in the log.
+fn everything() -> Vec<Step> {
+    let path = |text: &str| text.to_owned();
+    vec![
+        Step::Mkdirs(path("/a/b")),
+        Step::Quota(path("/a"), 20, 100_000),
+        Step::Policy(path("/a"), "ONE_SSD"),
+        Step::AddAcl(path("/a"), "x", 7, true),
+        Step::Write(path("/a/f"), 2, 2, 10),
+        Step::Write(path("/a/g"), 1, 1, 0),
+        Step::SetXAttr(path("/a/f"), "x", 1),
+        Step::SetXAttr(path("/a/f"), "y", 2),
+        Step::RemoveXAttr(path("/a/f"), "x"),
+        Step::Concat(path("/a/f"), path("/a/g")),
+        Step::Truncate(path("/a/f"), 1),
+        Step::Replication(path("/a/f"), 3),
+        Step::RemoveAcl(path("/a")),
+        Step::Rename(path("/a/f"), path("/a/b/h")),
+        Step::Policy(path("/a"), ""),
+        Step::Quota(path("/a"), RESET, RESET),
+        Step::Delete(path("/a/b")),
+    ]
+}
+
+#[test]
+fn a_log_cut_at_any_byte_is_the_state_after_its_whole_transactions() {
+    let mut s = Script::new();
+    s.register(1..=3);
+    for step in &everything() {
+        match step {
+            Step::Write(path, replication, full, rest) => write(&mut s, path, *replication, *full, *rest),
+            _ => assert!(s.call(operation(step)).is_ok(), "{step:?}"),
+        }
+    }
+    let mut state = State::new("root", "supergroup");
+    let mut moments = vec![durability::dump(&state)];
+    let (mut bytes, mut ends) = (segment::header(1), Vec::new());
+    for record in &s.log {
+        state.replay(record).unwrap();
+        moments.push(durability::dump(&state));
+        let mark = bytes.len() as u64;
+        frame::put(&mut bytes, mark, record);
+        ends.push(bytes.len());
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = segment::SegmentFile {
+        first_txid: 1,
+        path: segment::path_of(dir.path(), 1),
+    };
+    for cut in segment::HEADER_SIZE..=bytes.len() {
+        std::fs::write(&file.path, &bytes[..cut]).unwrap();
+        let mut state = State::new("root", "supergroup");
+        segment::read(&file, true, |record| {
+            state.replay(&record).unwrap();
+            Ok(())
+        })
+        .unwrap();
+        let whole = ends.iter().filter(|end| **end <= cut).count();
+        assert_eq!(durability::dump(&state), moments[whole], "cut at {cut}");
+    }
 }
 
 proptest! {
