@@ -1,10 +1,12 @@
 //! The command line: which commands there are and what their flags are called.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::admin::AdminArgs;
 use crate::config::{ConfigError, Setting};
 use crate::demo::DemoArgs;
 use crate::fs::FsArgs;
@@ -51,8 +53,10 @@ pub enum Command {
     Local(LocalArgs),
     /// Show TPC-H on an embedded cluster: load, 22 queries, every answer checked against plain DataFusion
     Demo(DemoArgs),
-    /// Work with files: ls, put, get, cat, mkdir, mv, rm, du, stat
+    /// Work with files: the commands, output and exit codes of `hdfs dfs`
     Fs(FsArgs),
+    /// Look after the file system: report, safe mode, fsck, decommission, balance
+    Admin(AdminArgs),
     /// Ask SQL: an interactive shell, one statement, or a file
     Sql(SqlArgs),
     /// Load and run the TPC-H benchmark
@@ -227,6 +231,10 @@ impl Command {
                 flags.add("--namenode", "coordinator.namenode", args.namenode.as_ref());
             }
             Self::Fs(args) => flags.client(args.cluster.namenode.as_ref(), None, args.cluster.user.as_ref()),
+            Self::Admin(args) => {
+                flags.add("--namenode-link", "client.namenode_link", args.namenode_link.as_ref());
+                flags.client(None, None, args.user.as_ref());
+            }
             Self::Sql(args) => flags.client(None, args.url.as_ref(), args.user.as_ref()),
             Self::Tpch(args) => {
                 let cluster = &args.cluster;
@@ -254,7 +262,7 @@ impl Command {
     pub fn is_tool(&self) -> bool {
         matches!(
             self,
-            Self::Fs(_) | Self::Sql(_) | Self::Tpch(_) | Self::Demo(_) | Self::Config(_)
+            Self::Fs(_) | Self::Admin(_) | Self::Sql(_) | Self::Tpch(_) | Self::Demo(_) | Self::Config(_)
         )
     }
 }
@@ -302,16 +310,38 @@ impl GlobalArgs {
     }
 }
 
-/// The arguments with HDFS's single-dash long options in the form that the parser knows.
-pub fn with_long_options(args: impl Iterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
-    args.map(|arg| {
-        if arg == "-skipTrash" {
-            "--skip-trash".into()
+/// Options of `quarry` and `quarry fs` before the file system command that take a value in the next word.
+const TAKE_VALUE: [&str; 5] = ["--config", "--set", "--namenode", "--user", "-D"];
+
+/// The arguments with the command of `quarry fs` as the parser knows it: Hadoop's begins with a dash, `-ls`.
+pub fn with_fs_command(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<_> = args.collect();
+    let command = next_command(&args, 1).filter(|at| args[*at] == "fs");
+    if let Some(verb) = command.and_then(|at| next_command(&args, at + 1)) {
+        // What is not Unicode is no command.
+        let name = args[verb]
+            .to_str()
+            .and_then(|name| name.strip_prefix('-'))
+            .map(OsString::from);
+        args[verb] = name.unwrap_or_else(|| args[verb].clone());
+    }
+    args
+}
+
+/// Where the next word stands that is neither an option of our own nor its value.
+fn next_command(args: &[OsString], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(word) = args.get(at) {
+        let text = word.to_string_lossy();
+        if TAKE_VALUE.contains(&text.as_ref()) {
+            at += 2;
+        } else if text.starts_with("--") || text.starts_with("-D") || text == "-h" || text == "-V" {
+            at += 1;
         } else {
-            arg
+            return Some(at);
         }
-    })
-    .collect()
+    }
+    None
 }
 
 #[cfg(test)]
@@ -340,9 +370,32 @@ mod tests {
         assert_eq!(settings[1], ("worker.coordinator".into(), "h:1".into()));
     }
 
+    fn fs_words(line: &str) -> (Vec<String>, Vec<String>) {
+        let args = line.split(' ').map(OsString::from);
+        let Command::Fs(args) = Cli::try_parse_from(with_fs_command(args)).unwrap().command else {
+            panic!("it is a file system command")
+        };
+        (args.words, args.define)
+    }
+
     #[test]
-    fn hdfs_spelling_of_skip_trash_is_understood() {
-        let args = ["quarry", "fs", "rm", "-r", "-skipTrash", "/a"].map(std::ffi::OsString::from);
-        assert!(Cli::try_parse_from(with_long_options(args.into_iter())).is_ok());
+    fn file_system_commands_may_begin_with_a_dash() {
+        for line in ["quarry fs ls -h -R /a", "quarry fs -ls -h -R /a"] {
+            assert_eq!(fs_words(line).0, ["ls", "-h", "-R", "/a"]);
+        }
+        assert_eq!(fs_words("quarry fs -help ls").0, ["help", "ls"]);
+        assert_eq!(
+            fs_words("quarry fs -rm -r -skipTrash --user").0,
+            ["rm", "-r", "-skipTrash", "--user"]
+        );
+    }
+
+    #[test]
+    fn options_of_hadoop_come_before_the_command() {
+        let (words, define) = fs_words("quarry fs -D dfs.replication=1 -Ddfs.blocksize=1m -put -f a /b");
+        assert_eq!(words, ["put", "-f", "a", "/b"]);
+        assert_eq!(define, ["dfs.replication=1", "dfs.blocksize=1m"]);
+        let (words, _) = fs_words("quarry --set client.user=x fs --namenode h:1 -ls /");
+        assert_eq!(words, ["ls", "/"]);
     }
 }

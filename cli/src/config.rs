@@ -30,7 +30,7 @@ pub struct Config {
     pub worker: WorkerConfig,
     /// The SQL front door.
     pub coordinator: CoordinatorConfig,
-    /// What `quarry fs`, `quarry sql` and `quarry tpch` talk to.
+    /// What `quarry fs`, `quarry admin`, `quarry sql` and `quarry tpch` talk to.
     pub client: ClientConfig,
     /// Log output of every role and command.
     pub log: LogConfig,
@@ -42,6 +42,9 @@ pub struct Config {
 pub struct ClientConfig {
     /// The NameNode's RPC address, `host:port`. Absent: the cluster last started by `quarry local` for this user.
     pub namenode: Option<String>,
+    /// The NameNode's address for DataNodes and administrators, `host:port`. Absent: as for `namenode`, where that is absent, too; else
+    /// port 8021 of the same host.
+    pub namenode_link: Option<String>,
     /// The coordinator's Flight SQL address, `host:port` or a URL. Absent: as for `namenode`.
     pub url: Option<String>,
     /// The user name sent to the cluster. Absent: the name of the operating system's user.

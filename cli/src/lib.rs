@@ -11,9 +11,10 @@
 //! | [`roles`] | one role in this process, from its configuration to its shutdown |
 //! | [`local`] | a whole cluster on this machine, in one process or in several |
 //! | [`locate`] | which cluster a client command means |
-//! | [`fs`], [`sql`] | the file system commands and the SQL shell |
+//! | [`fs`], [`admin`], [`sql`] | the file system commands, those of administrators, and the SQL shell |
 //! | [`tpch`], [`demo`] | the benchmark's data and queries; the demonstration that runs them all |
 
+pub mod admin;
 pub mod args;
 pub mod config;
 pub mod demo;

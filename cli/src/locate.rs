@@ -11,6 +11,9 @@ use crate::local::Endpoints;
 /// The pointer to the last started local cluster, inside the state directory.
 const POINTER: &str = "local-cluster";
 
+/// Port of a NameNode's link unless configured.
+const DEFAULT_LINK_PORT: u16 = 8021;
+
 /// The user's directory for what outlives a session but is no configuration: history, the last cluster.
 pub fn state_dir() -> Option<PathBuf> {
     std::env::var_os("XDG_STATE_HOME")
@@ -46,6 +49,29 @@ pub fn namenode(client: &ClientConfig) -> anyhow::Result<String> {
         Some(address) => Ok(address.trim_start_matches("hdfs://").trim_end_matches('/').to_owned()),
         None => Ok(last_started()?.namenode.rpc.to_string()),
     }
+}
+
+/// The NameNode's address for DataNodes and administrators, `host:port`.
+///
+/// # Errors
+/// None is configured and no local cluster is known.
+pub fn namenode_link(client: &ClientConfig) -> anyhow::Result<String> {
+    if let Some(address) = &client.namenode_link {
+        return Ok(address.clone());
+    }
+    if client.namenode.is_none() {
+        return Ok(last_started()?.namenode.link.to_string());
+    }
+    let rpc = namenode(client)?;
+    // A local cluster's ports are chosen by the system: its file knows the other one.
+    if let Some(local) = last_started()
+        .ok()
+        .filter(|local| local.namenode.rpc.to_string() == rpc)
+    {
+        return Ok(local.namenode.link.to_string());
+    }
+    let host = rpc.rsplit_once(':').map_or(rpc.as_str(), |(host, _)| host);
+    Ok(format!("{host}:{DEFAULT_LINK_PORT}"))
 }
 
 /// The coordinator's address as a URL for `tonic`.
@@ -121,5 +147,6 @@ mod tests {
             ..ClientConfig::default()
         };
         assert_eq!(namenode(&client).unwrap(), "nn:8020");
+        assert_eq!(namenode_link(&client).unwrap(), "nn:8021");
     }
 }

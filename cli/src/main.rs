@@ -3,16 +3,16 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use quarry::args::{Cli, Command, ConfigCommand, with_long_options};
+use quarry::args::{Cli, Command, ConfigCommand, with_fs_command};
 use quarry::config::{self, Layers, Loaded, Setting};
 use quarry::shutdown::end_with_supervisor;
-use quarry::{demo, fs, local, roles, sql, telemetry, tpch};
+use quarry::{admin, demo, fs, local, roles, sql, telemetry, tpch};
 
 /// Exit status of a command line or a configuration that makes no sense.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(with_long_options(std::env::args_os()));
+    let cli = Cli::parse_from(with_fs_command(std::env::args_os()));
     let layers = layers(&cli);
     let (layers, loaded) = match layers.and_then(|layers| Ok((layers.load()?, layers))) {
         Ok((loaded, layers)) => (layers, loaded),
@@ -73,6 +73,7 @@ fn run(cli: Cli, layers: Layers, loaded: Loaded) -> anyhow::Result<ExitCode> {
             Command::Local(args) => Box::pin(local::run(args, layers)).await.map(done),
             Command::Demo(args) => Box::pin(demo::run(args, layers)).await,
             Command::Fs(args) => fs::run(args, &config.client).await,
+            Command::Admin(args) => admin::run(args, &config.client).await,
             Command::Sql(args) => Ok(sql::run(args, &config.client).await),
             Command::Tpch(args) => Box::pin(tpch::run(args, &config.client)).await,
             Command::Config(_) => unreachable!("answered above"),

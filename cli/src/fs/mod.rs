@@ -1,191 +1,104 @@
-//! `quarry fs`: the everyday file system commands, with the output of `hdfs dfs`.
+//! `quarry fs`: the file system commands, with the arguments, output and exit codes of `hdfs dfs`.
 //!
-//! A command goes through all of its paths; one that fails is reported on standard error and makes the exit code 1.
+//! | module | duty |
+//! |---|---|
+//! | [`verbs`], [`format`], [`generic`] | which commands there are, how their words are read, `-D` |
+//! | [`session`], [`item`], [`glob`] | a command at work: what its arguments name, what it prints, what fails |
+//! | [`place`], [`local`] | the two kinds of file system |
+//! | the others | the commands, by what they are about |
+//!
+//! Errors are worded as HDFS words them, for scripts read them; see [`failure`].
 
+mod acl;
+mod attributes;
+mod blocks;
 mod copy;
-mod listing;
-mod namespace;
+mod delete;
+mod display;
+mod failure;
+mod find;
+mod format;
+mod generic;
+mod glob;
+mod item;
+mod local;
+mod ls;
+mod mkdir;
+mod mode;
+mod place;
 mod progress;
-mod target;
-mod text;
+mod session;
+mod stat;
+#[cfg(test)]
+mod testing;
+mod units;
+mod usage;
+mod verbs;
+mod xattr;
 
+use std::io::{self, BufWriter};
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
-use quarry_dfs_client::{DfsClient, DfsClientConfig};
+use clap::Args;
+use quarry_dfs_client::DfsClientConfig;
 
 use crate::config::ClientConfig;
 use crate::locate;
-use target::Target;
+pub use failure::{FsError, PathError};
+use generic::Generic;
+use session::Session;
+
+/// Exit code of a command line that makes no sense: HDFS's -1.
+const USAGE_CODE: u8 = 255;
 
 /// Flags of `quarry fs`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = verbs::overview())]
 pub struct FsArgs {
     /// The cluster and the user.
     #[command(flatten)]
     pub cluster: FsClusterArgs,
-    /// What to do.
-    #[command(subcommand)]
-    pub command: FsCommand,
+    /// Set one of Hadoop's configuration keys for this command: dfs.replication, dfs.blocksize, fs.permissions.umask-mode,
+    /// fs.trash.interval; others are passed over
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub define: Vec<String>,
+    /// The command, then its options and paths
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub words: Vec<String>,
 }
 
 /// Which file system, and as whom.
 #[derive(Debug, Clone, Default, Args)]
 pub struct FsClusterArgs {
     /// The NameNode's RPC address [default: configuration, else the cluster last started by `quarry local`]
-    #[arg(long, env = "QUARRY_NAMENODE", value_name = "HOST:PORT", global = true)]
+    #[arg(long, env = "QUARRY_NAMENODE", value_name = "HOST:PORT")]
     pub namenode: Option<String>,
     /// The user [default: HADOOP_USER_NAME, else the operating system's]
-    #[arg(long, value_name = "NAME", global = true)]
+    #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
-}
-
-/// The file system commands.
-#[derive(Debug, Clone, Subcommand)]
-pub enum FsCommand {
-    /// List files and directories
-    #[command(disable_help_flag = true)]
-    Ls(listing::LsArgs),
-    /// Copy local files into the file system; `-` for standard input
-    Put(copy::PutArgs),
-    /// Copy files out of the file system; `-` for standard output
-    Get(copy::GetArgs),
-    /// Write files to standard output
-    Cat(copy::CatArgs),
-    /// Make directories
-    Mkdir(namespace::MkdirArgs),
-    /// Rename files and directories
-    Mv(namespace::MvArgs),
-    /// Delete files and directories
-    Rm(namespace::RmArgs),
-    /// Show the space that files use, and with their replicas
-    #[command(disable_help_flag = true)]
-    Du(listing::DuArgs),
-    /// Show facts about files in a format of your choice
-    Stat(listing::StatArgs),
-}
-
-impl FsCommand {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Ls(_) => "ls",
-            Self::Put(_) => "put",
-            Self::Get(_) => "get",
-            Self::Cat(_) => "cat",
-            Self::Mkdir(_) => "mkdir",
-            Self::Mv(_) => "mv",
-            Self::Rm(_) => "rm",
-            Self::Du(_) => "du",
-            Self::Stat(_) => "stat",
-        }
-    }
-
-    /// The paths of the file system that the command names.
-    fn paths(&self) -> Vec<&str> {
-        match self {
-            Self::Ls(args) => args.paths(),
-            Self::Put(args) => vec![args.destination()],
-            Self::Get(args) => args.sources(),
-            Self::Cat(args) => args.paths.iter().map(String::as_str).collect(),
-            Self::Mkdir(args) => args.paths.iter().map(String::as_str).collect(),
-            Self::Mv(args) => args.paths.iter().map(String::as_str).collect(),
-            Self::Rm(args) => args.paths.iter().map(String::as_str).collect(),
-            Self::Du(args) => args.paths(),
-            Self::Stat(args) => args.paths.iter().map(String::as_str).collect(),
-        }
-    }
-}
-
-/// What a command failed on; its text follows the command's name on standard error.
-#[derive(Debug, thiserror::Error)]
-pub enum FsError {
-    /// The path does not exist.
-    #[error("`{0}': No such file or directory")]
-    Absent(String),
-    /// The path exists and must not.
-    #[error("`{0}': File exists")]
-    Exists(String),
-    /// The path is a directory and must not be.
-    #[error("`{0}': Is a directory")]
-    IsDirectory(String),
-    /// The path must be a directory.
-    #[error("`{0}': Is not a directory")]
-    NotADirectory(String),
-    /// The file system refused.
-    #[error("{0}")]
-    Dfs(#[from] quarry_dfs_client::Error),
-    /// A local file or stream failed.
-    #[error("`{path}': {source}")]
-    Local {
-        /// The local path.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The arguments make no sense together.
-    #[error("{0}")]
-    Usage(String),
-}
-
-impl FsError {
-    /// A local failure at `path`.
-    fn local(path: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Local {
-            path: path.to_string(),
-            source,
-        }
-    }
-}
-
-/// A command's work: the file system, and the failures so far.
-struct Session {
-    command: &'static str,
-    dfs: DfsClient,
-    user: String,
-    failures: usize,
-}
-
-impl Session {
-    /// Reports a failure and goes on.
-    fn note<T>(&mut self, outcome: Result<T, FsError>) -> Option<T> {
-        match outcome {
-            Ok(value) => Some(value),
-            // The reader of standard output has left: nobody is interested in the rest.
-            Err(FsError::Local { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => {
-                self.failures += 1;
-                None
-            }
-            Err(error) => {
-                eprintln!("{}: {error}", self.command);
-                self.failures += 1;
-                None
-            }
-        }
-    }
-
-    fn target(&self, argument: &str) -> Target {
-        Target::parse(argument, &self.user)
-    }
 }
 
 /// Runs `quarry fs`.
 ///
 /// # Errors
-/// No file system can be named; what a command failed on is reported and gives exit code 1.
+/// A `-D` that makes no sense. What a command failed on is reported and is in the exit code.
 pub async fn run(args: FsArgs, config: &ClientConfig) -> anyhow::Result<ExitCode> {
-    let named = args.command.paths().into_iter().find_map(target::authority);
-    let namenode = named.map_or_else(|| locate::namenode(config), Ok)?;
-    let user = locate::user(config);
-    let dfs = DfsClient::new(dfs_config(config, namenode));
-    let mut session = Session {
-        command: args.command.name(),
-        dfs,
-        user,
-        failures: 0,
+    let generic = Generic::parse(&args.define)?;
+    let mut words = args.words;
+    if words.is_empty() {
+        eprint!("{}", verbs::overview());
+        return Ok(ExitCode::from(USAGE_CODE));
+    }
+    let verb = words.remove(0);
+    let verb = verb.strip_prefix('-').unwrap_or(&verb).to_owned();
+    let config = config.clone();
+    let clusters = move |authority: Option<&str>| {
+        let namenode = authority.map_or_else(|| locate::namenode(&config), |name| Ok(name.to_owned()))?;
+        Ok(dfs_config(&config, namenode))
     };
-    let outcome = session.perform(args.command).await;
-    session.note(outcome);
-    Ok(ExitCode::from(u8::from(session.failures > 0)))
+    let out = Box::new(BufWriter::with_capacity(1 << 16, io::stdout()));
+    let mut session = Session::new(&verb, Box::new(clusters), generic, out, Box::new(io::stderr()));
+    Ok(ExitCode::from(run_verb(&mut session, &verb, words).await))
 }
 
 /// The client settings for the cluster at `namenode`.
@@ -198,18 +111,149 @@ pub fn dfs_config(config: &ClientConfig, namenode: String) -> DfsClientConfig {
     }
 }
 
-impl Session {
-    async fn perform(&mut self, command: FsCommand) -> Result<(), FsError> {
-        match command {
-            FsCommand::Ls(args) => self.ls(args).await,
-            FsCommand::Put(args) => self.put(args).await,
-            FsCommand::Get(args) => self.get(args).await,
-            FsCommand::Cat(args) => self.cat(args).await,
-            FsCommand::Mkdir(args) => self.mkdir(args).await,
-            FsCommand::Mv(args) => self.mv(args).await,
-            FsCommand::Rm(args) => self.rm(args).await,
-            FsCommand::Du(args) => self.du(args).await,
-            FsCommand::Stat(args) => self.stat(args).await,
+/// Runs one command; its exit code.
+async fn run_verb(session: &mut Session, verb: &str, mut words: Vec<String>) -> u8 {
+    let mut verb = verb;
+    if let Some((_, name, option, instead)) = verbs::OBSOLETE.iter().find(|(name, ..)| *name == verb) {
+        session.say_named(&format_args!("DEPRECATED: Please use '{instead}' instead."));
+        words.insert(0, (*option).to_owned());
+        verb = name;
+    }
+    let outcome = match words.first().map(String::as_str) {
+        Some("--help") => help(session, vec![verb.to_owned()], true),
+        _ => perform(session, verb, words).await,
+    };
+    session.note(outcome);
+    let flushed = session.flush();
+    session.note(flushed);
+    if !session.is_misused() {
+        return session.code();
+    }
+    if let Some(verb) = verbs::named(verb) {
+        session.say(verb.call());
+    }
+    USAGE_CODE
+}
+
+async fn perform(session: &mut Session, verb: &str, words: Vec<String>) -> Result<(), FsError> {
+    match verb {
+        "appendToFile" => copy::append_to_file(session, words).await,
+        "cat" => display::cat(session, words).await,
+        "checksum" => display::checksum(session, words).await,
+        "chgrp" => attributes::chgrp(session, words).await,
+        "chmod" => attributes::chmod(session, words).await,
+        "chown" => attributes::chown(session, words).await,
+        "concat" => blocks::concat(session, words).await,
+        "copyFromLocal" | "put" => copy::put(session, words).await,
+        "copyToLocal" | "get" => copy::get(session, words).await,
+        "count" => usage::count(session, words).await,
+        "cp" => copy::cp(session, words).await,
+        "df" => usage::df(session, words).await,
+        "du" => usage::du(session, words).await,
+        "expunge" => delete::expunge(session, words).await,
+        "find" => find::find(session, words).await,
+        "getfacl" => acl::getfacl(session, words).await,
+        "getfattr" => xattr::getfattr(session, words).await,
+        "getmerge" => copy::getmerge(session, words).await,
+        "head" => display::head(session, words).await,
+        "ls" => ls::ls(session, words).await,
+        "mkdir" => mkdir::mkdir(session, words).await,
+        "moveFromLocal" => copy::move_from_local(session, words).await,
+        "mv" => copy::mv(session, words).await,
+        "rm" => delete::rm(session, words).await,
+        "rmdir" => delete::rmdir(session, words).await,
+        "setfacl" => acl::setfacl(session, words).await,
+        "setfattr" => xattr::setfattr(session, words).await,
+        "setrep" => attributes::setrep(session, words).await,
+        "stat" => stat::stat(session, words).await,
+        "tail" => display::tail(session, words).await,
+        "test" => stat::test(session, words).await,
+        "text" => display::text(session, words).await,
+        "touch" => mkdir::touch(session, words).await,
+        "touchz" => mkdir::touchz(session, words).await,
+        "truncate" => blocks::truncate(session, words).await,
+        "help" => help(session, words, true),
+        "usage" => help(session, words, false),
+        "moveToLocal" => Err(FsError::Other(
+            "Option '-moveToLocal' is not implemented yet.".to_owned(),
+        )),
+        "createSnapshot" | "deleteSnapshot" | "renameSnapshot" => {
+            Err(FsError::Other("snapshots are not supported".to_owned()))
         }
+        _ => Err(FsError::Usage("Unknown command".to_owned())),
+    }
+}
+
+/// Tells how the named commands are called, or all; with `long`, also what they do.
+fn help(session: &mut Session, names: Vec<String>, long: bool) -> Result<(), FsError> {
+    if names.is_empty() {
+        return session.print(verbs::overview());
+    }
+    for name in names {
+        let name = name.strip_prefix('-').unwrap_or(&name);
+        match verbs::named(name) {
+            None => {
+                session.note::<()>(Err(FsError::Other(format!("`{name}': Unknown command"))));
+            }
+            Some(verb) if long => session.print(format_args!("{} {} :\n  {}", verb.name, verb.usage, verb.help))?,
+            Some(verb) => session.print(verb.call())?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{USAGE_CODE, testing, verbs};
+
+    #[tokio::test]
+    async fn every_command_has_its_help_and_is_known() {
+        for verb in verbs::VERBS {
+            let ran = testing::run("help", &[verb.name]).await;
+            assert!(
+                ran.out.starts_with(&format!("{} {} :\n", verb.name, verb.usage)),
+                "{}",
+                ran.out
+            );
+            let ran = testing::run(verb.name, &["-no-such-option", "a", "b", "c"]).await;
+            assert!(
+                !ran.err.contains("Unknown command") || verb.name == "help" || verb.name == "usage",
+                "{}",
+                ran.err
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_command_is_a_usage_error() {
+        let ran = testing::run("frobnicate", &["/"]).await;
+        assert_eq!(
+            (ran.code, ran.err.as_str()),
+            (USAGE_CODE, "frobnicate: Unknown command\n")
+        );
+        let ran = testing::run("ls", &["-y"]).await;
+        assert_eq!(ran.code, USAGE_CODE);
+        assert!(
+            ran.err.starts_with("ls: Illegal option -y\nUsage: quarry fs ls ["),
+            "{}",
+            ran.err
+        );
+    }
+
+    #[tokio::test]
+    async fn obsolete_commands_say_what_to_use() {
+        let dir = testing::tree();
+        let ran = testing::run("lsr", &["-C", &dir.url("/sub")]).await;
+        assert_eq!(ran.err, "lsr: DEPRECATED: Please use 'ls -R' instead.\n");
+        assert_eq!(ran.out, format!("{}\n", dir.url("/sub/b.txt")));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_exist_says_so_by_name() {
+        let ran = testing::run("createSnapshot", &["/x"]).await;
+        assert_eq!(
+            (ran.code, ran.err.as_str()),
+            (1, "createSnapshot: snapshots are not supported\n")
+        );
     }
 }
