@@ -14,6 +14,9 @@ pub enum FsError {
     /// An ancestor is a file.
     #[error("{0}")]
     ParentNotDirectory(String),
+    /// A file where the call is for directories.
+    #[error("{0}")]
+    NotDirectory(String),
     /// A non-recursive delete of a directory with entries.
     #[error("{0}")]
     NotEmpty(String),

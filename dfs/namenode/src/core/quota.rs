@@ -393,7 +393,7 @@ impl Core {
         let slot = self.found(caller, path)?.ok_or_else(missing)?;
         let inode = self.state.namespace.get(slot);
         if !inode.is_directory() {
-            return Err(missing());
+            return Err(FsError::NotDirectory(format!("`{path}': Is not a directory")));
         }
         let old = self.state.features.quotas.get(&inode.id).copied().unwrap_or_default();
         let new = changed(old, names, space, kind);

@@ -259,12 +259,17 @@ impl Core {
         if self.safe_mode.is_on() {
             return;
         }
+        // A file that was cut may be open again by now, for a writer whom nothing here may disturb.
+        let mut truncating = std::mem::take(&mut self.recoveries.truncating);
+        truncating.retain(|inode_id| {
+            let open = self.state.open.get(*inode_id);
+            open.is_some_and(|open| self.is_under_recovery(open.slot))
+        });
         let orphans = self.state.open.of_holder(RECOVERY_HOLDER);
-        let files: Vec<u64> = orphans.chain(self.recoveries.truncating.iter().copied()).collect();
+        let files: Vec<u64> = orphans.chain(truncating.iter().copied()).collect();
+        self.recoveries.truncating = truncating;
         for inode_id in files {
-            if self.release(inode_id) == Release::Closed {
-                self.recoveries.truncating.remove(&inode_id);
-            }
+            self.release(inode_id);
         }
     }
 

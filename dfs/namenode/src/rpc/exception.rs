@@ -11,6 +11,7 @@ pub(super) fn of(error: FsError) -> RpcException {
         FsError::FileNotFound(text) => (class::FILE_NOT_FOUND, text),
         FsError::AlreadyExists(text) => (class::FILE_ALREADY_EXISTS, text),
         FsError::ParentNotDirectory(text) => (class::PARENT_NOT_DIRECTORY, text),
+        FsError::NotDirectory(text) => (class::PATH_IS_NOT_DIRECTORY, text + "\n"),
         // HDFS's messages go on with a stack trace. Clients make their own exception of this class from the first line, if it ends.
         FsError::NotEmpty(text) => (class::PATH_IS_NOT_EMPTY_DIRECTORY, text + "\n"),
         FsError::AlreadyBeingCreated(text) => (class::ALREADY_BEING_CREATED, text),

@@ -42,6 +42,10 @@ pub(super) fn new_path(method: &str, text: &str) -> Answer<String> {
 }
 
 fn check_length(method: &str, text: &str) -> Answer<()> {
+    if text.is_empty() {
+        let text = "Can not create a Path from an empty string";
+        return Err(RpcException::application(class::JAVA_ILLEGAL_ARGUMENT, text));
+    }
     let depth = text.split('/').filter(|component| !component.is_empty()).count();
     // Java counts UTF-16 units, of which there are never more than bytes.
     let too_long = text.len() > MAX_PATH_LENGTH && text.encode_utf16().count() > MAX_PATH_LENGTH;
@@ -97,7 +101,7 @@ mod tests {
             new_path("mkdirs", "/.reserved/.inodes/16385/..").unwrap(),
             "/.reserved/.inodes/16385/.."
         );
-        for text in ["a", "", "/a/../b", "/a/./b", "/a//b", "/a:b", "/a\0b"] {
+        for text in ["a", "/a/../b", "/a/./b", "/a//b", "/a:b", "/a\0b"] {
             let refused = new_path("mkdirs", text).unwrap_err();
             assert_eq!(refused.class, "org.apache.hadoop.fs.InvalidPathException");
             assert_eq!(refused.message, format!("Invalid path name Invalid file name: {text}"));

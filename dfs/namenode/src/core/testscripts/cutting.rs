@@ -235,3 +235,39 @@ fn concat_is_refused_in_hdfs_words() {
     assert_eq!(s.call(concat("/d/t", &["/d/big"])), illegal(text));
     assert_eq!(length(&mut s, "/d/s"), Some(10), "nothing happened");
 }
+
+#[test]
+fn a_writer_right_after_a_truncation_keeps_its_lease() {
+    let mut s = Script::new();
+    s.register(1..=2);
+    write_blocks(&mut s, "/f", 2, 0, 900);
+    assert_eq!(s.call(truncate("/f", 500)), Ok(Reply::Bool(false)));
+    let order = s.take_orders().into_iter().find_map(|(node, order)| match order {
+        Order::Recover {
+            block,
+            new_generation_stamp,
+            ..
+        } => Some((node, block.id, new_generation_stamp)),
+        _ => None,
+    });
+    let (node, block, generation_stamp) = order.expect("a holder is told to cut");
+    s.say(
+        node,
+        DataNodeMessage::Recovered {
+            block,
+            generation_stamp,
+            length: 500,
+            holders: vec![uuid(1), uuid(2)],
+            error: String::new(),
+        },
+    );
+    let append = Operation::Append {
+        path: "/f".to_owned(),
+        holder: "writer".to_owned(),
+        new_block: false,
+    };
+    assert!(s.call(append).is_ok(), "before the next tick");
+    s.pass(2_000);
+    let open = s.core.state().open.iter().map(|(_, open)| open.holder.clone());
+    assert_eq!(open.collect::<Vec<_>>(), ["writer"]);
+}

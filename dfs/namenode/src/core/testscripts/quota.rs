@@ -147,10 +147,10 @@ fn only_superusers_set_quotas_and_only_sensible_ones() {
     assert_eq!(refused, FsError::AccessControl(text.to_owned()));
     let text = format!("Illegal value for nsQuota or ssQuota : -5 and {}", i64::MAX);
     assert_eq!(s.call(set("/", -5, KEEP)), Err(FsError::JavaIllegalArgument(text)));
-    for path in ["/f", "/none"] {
-        let text = format!("Directory does not exist: {path}");
-        assert_eq!(s.call(set(path, 5, 5)), Err(FsError::FileNotFound(text)));
-    }
+    let missing = FsError::FileNotFound("Directory does not exist: /none".to_owned());
+    assert_eq!(s.call(set("/none", 5, 5)), Err(missing));
+    let file = FsError::NotDirectory("`/f': Is not a directory".to_owned());
+    assert_eq!(s.call(set("/f", 5, 5)), Err(file));
 }
 
 #[test]
