@@ -56,6 +56,7 @@ impl NameNode {
     /// See [`Error`]. Nothing is left running.
     pub async fn start(config: NameNodeConfig) -> Result<NameNodeHandle> {
         config.validate()?;
+        allow_connections();
         let config = Arc::new(config);
         let loading = Arc::clone(&config);
         let loaded = task::spawn_blocking(move || load(&loading))
@@ -106,6 +107,17 @@ impl NameNode {
             owner,
         })
     }
+}
+
+/// Lets the process have as many connections as the system allows: the usual first limit of 1024 descriptors is few.
+fn allow_connections() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let all = rustix::process::Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // Refused: then the limit that there is holds, and connections beyond it wait to be accepted.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, all);
 }
 
 struct Loaded {

@@ -191,7 +191,12 @@ impl Checkpointer {
     }
 }
 
+/// How much the checkpoint thread yields to those that answer calls: a checkpoint of ten million files is some seconds of work.
+const NICENESS: i32 = 10;
+
 fn serve(dir: &Path, requests: &Receiver<u64>) {
+    // On Linux this is about the calling thread alone. Where it is refused, checkpoints compete like any other work.
+    let _ = rustix::process::setpriority_process(None, NICENESS);
     while let Ok(first_open_txid) = requests.recv() {
         // The log is whole without it, so the NameNode goes on; the next closed segment is the next try.
         if let Err(problem) = run(dir, first_open_txid) {

@@ -44,7 +44,7 @@ impl Default for RpcServerOptions {
     fn default() -> Self {
         Self {
             max_frame_length: 64 * 1024 * 1024,
-            max_connections: 8192,
+            max_connections: 16_384,
             max_calls_per_connection: 512,
             handshake_timeout: Duration::from_secs(20),
             frame_timeout: Duration::from_secs(60),

@@ -167,3 +167,31 @@ async fn calls_above_the_limit_wait_for_a_place() {
         assert_eq!(raw.reply().await.unwrap().0.status, 0);
     }
 }
+
+/// Resident memory of this process in bytes.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+}
+
+#[tokio::test]
+async fn idle_connections_cost_little_and_hinder_nobody() {
+    // Both ends are in this process, which may have 1024 descriptors.
+    const IDLE: usize = 400;
+    let (server, _service) = server(RpcServerOptions::default()).await;
+    let client = client(&server);
+    mkdirs(&client).await.unwrap();
+    let before = resident();
+    let mut idle = Vec::with_capacity(IDLE);
+    for _ in 0..IDLE {
+        let mut raw = Raw::established(&server).await;
+        raw.send(&call_frame(1, CLIENT_PROTOCOL, "mkdirs", b"")).await;
+        assert!(raw.reply().await.is_some());
+        idle.push(raw);
+    }
+    let each = resident().saturating_sub(before) / IDLE;
+    // Both ends together: 10,000 of them are less than 250 MB.
+    assert!(each < 24 * 1024, "{each} bytes");
+    mkdirs(&client).await.unwrap();
+}
