@@ -19,6 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message;
+use quarry_dfs_wire::rpc::exception::class;
 use quarry_dfs_wire::rpc::{CLIENT_PROTOCOL, NAMENODE_PROTOCOL, decode};
 use quarry_dfs_wire::rpc::{CallContext, RpcException, RpcService};
 
@@ -133,7 +134,7 @@ macro_rules! methods {
         match $call.context.method.as_str() {
             $($name => {
                 let request = decode($call.context, $request)?;
-                Ok(encode(&$method(&$call, request).await?))
+                Ok(encode(&$method($call, request).await?))
             })+
             unknown => Err(absent::refusal(unknown)
                 .unwrap_or_else(|| RpcException::no_such_method(unknown, &$call.context.protocol))),
@@ -141,19 +142,9 @@ macro_rules! methods {
     };
 }
 
-#[async_trait]
-impl RpcService for ClientService {
-    fn protocols(&self) -> &[&'static str] {
-        &[CLIENT_PROTOCOL, NAMENODE_PROTOCOL]
-    }
-
-    async fn call(&self, context: CallContext, request: Bytes) -> Answer<Bytes> {
-        let call = Call {
-            service: self,
-            context: &context,
-            groups: self.groups_of(&context.user).await,
-        };
-        if context.protocol == NAMENODE_PROTOCOL {
+impl ClientService {
+    async fn dispatch(&self, call: &Call<'_>, request: Bytes) -> Answer<Bytes> {
+        if call.context.protocol == NAMENODE_PROTOCOL {
             return methods!(call, request, "versionRequest" => cluster::version_request,);
         }
         methods!(call, request,
@@ -236,5 +227,32 @@ impl RpcService for ClientService {
             "getDelegationToken" => absent::get_delegation_token,
             "getSnapshottableDirListing" => absent::get_snapshottable_dir_listing,
         )
+    }
+}
+
+/// HDFS ends its refusals of callers that are no superusers with the operation's name.
+fn naming_operation(method: &str, refusal: RpcException) -> RpcException {
+    if !refusal.is(class::ACCESS_CONTROL) || !refusal.message.ends_with("Superuser privilege is required") {
+        return refusal;
+    }
+    let operation = if method == "rollEdits" { "rollEditLog" } else { method };
+    let message = format!("{} for operation {operation}", refusal.message);
+    RpcException::application(class::ACCESS_CONTROL, message)
+}
+
+#[async_trait]
+impl RpcService for ClientService {
+    fn protocols(&self) -> &[&'static str] {
+        &[CLIENT_PROTOCOL, NAMENODE_PROTOCOL]
+    }
+
+    async fn call(&self, context: CallContext, request: Bytes) -> Answer<Bytes> {
+        let call = Call {
+            service: self,
+            context: &context,
+            groups: self.groups_of(&context.user).await,
+        };
+        let answer = self.dispatch(&call, request).await;
+        answer.map_err(|refusal| naming_operation(&context.method, refusal))
     }
 }

@@ -156,3 +156,18 @@ async fn the_audit_log_has_hdfs_lines() {
         ]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_of_administrators_calls_name_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let namenode = start(dir.path()).await;
+    let eve = Client::as_user(&namenode, "eve");
+    for (method, operation) in [("saveNamespace", "saveNamespace"), ("rollEdits", "rollEditLog")] {
+        let refused: Result<proto::RefreshNodesResponseProto, _> =
+            eve.call(method, &proto::RefreshNodesRequestProto {}).await;
+        let text = refused.unwrap_err().to_string();
+        let expected = format!("Access denied for user eve. Superuser privilege is required for operation {operation}");
+        assert!(text.contains(&expected), "{text}");
+    }
+    namenode.shutdown().await;
+}
