@@ -49,8 +49,9 @@ impl Administration {
     }
 
     /// Refuses callers that are not superusers.
-    pub(crate) async fn check_superuser(&self, caller: &Caller) -> Result<(), FsError> {
-        self.run(caller.clone(), AdminOperation::CheckSuperuser).await.map(drop)
+    pub(crate) async fn check_superuser(&self, caller: &Caller, operation: &'static str) -> Result<(), FsError> {
+        let checked = self.run(caller.clone(), AdminOperation::CheckSuperuser(operation));
+        checked.await.map(drop)
     }
 
     /// The cluster's figures.
@@ -63,7 +64,7 @@ impl Administration {
 
     /// Reads the tables of hosts and racks again.
     pub(crate) async fn refresh_nodes(&self, caller: Caller) -> Result<(), FsError> {
-        self.check_superuser(&caller).await?;
+        self.check_superuser(&caller, "refreshNodes").await?;
         let config = Arc::clone(&self.config);
         let read = tokio::task::spawn_blocking(move || hosts::read(&config)).await;
         let hosts = read.map_err(|_| FsError::Io("reading the tables of hosts was interrupted".to_owned()))?;

@@ -32,12 +32,17 @@ impl Core {
             AdminOperation::BalanceStatus => Ok(self.balance_reply()),
             AdminOperation::MarkLog => self.mark_log(caller),
             AdminOperation::MetaSave => self.meta_save(caller),
-            AdminOperation::CheckSuperuser => self.check_superuser(caller).map(|()| Reply::Void),
+            AdminOperation::CheckSuperuser(what) => self.check_superuser_for(caller, what).map(|()| Reply::Void),
+            AdminOperation::CheckVolumes => Ok(self.check_volumes()),
+            AdminOperation::ChecksPending => Ok(self.checks_pending()),
+            AdminOperation::FsckList { path, entries_after } => self.fsck_list(caller, path, entries_after.as_deref()),
+            AdminOperation::FsckBlock { id } => self.fsck_one_block(caller, BlockId(*id)),
+            AdminOperation::CorruptHistory { path } => Ok(self.corrupt_history(path)),
             AdminOperation::SetBalancerBandwidth { bytes_per_second } => {
                 self.set_balancer_bandwidth(caller, *bytes_per_second)
             }
             AdminOperation::ListCorruptFileBlocks { path, from, limit } => {
-                self.check_superuser(caller)?;
+                self.check_superuser_for(caller, "listCorruptFileBlocks")?;
                 Ok(self.corrupt_files(path, BlockId(*from), *limit))
             }
         }
@@ -141,14 +146,14 @@ impl Core {
     }
 
     fn set_balancer_bandwidth(&mut self, caller: &Caller, bytes_per_second: u64) -> Result<Reply, FsError> {
-        self.check_superuser(caller)?;
+        self.check_superuser_for(caller, "setBalancerBandwidth")?;
         self.tell_bandwidth(bytes_per_second);
         Ok(Reply::Void)
     }
 
     /// A transaction that changes nothing, so that the log has one to close its segment with.
     fn mark_log(&mut self, caller: &Caller) -> Result<Reply, FsError> {
-        self.check_superuser(caller)?;
+        self.check_superuser_for(caller, "rollEditLog")?;
         let generation_stamp = self.state.next_generation_stamp - 1;
         self.edit(Edit::UseGenerationStamp(edit::UseGenerationStamp { generation_stamp }));
         Ok(Reply::Number(self.state.last_txid + 1))
@@ -156,7 +161,7 @@ impl Core {
 
     /// The same facts as HDFS's metasave.
     fn meta_save(&self, caller: &Caller) -> Result<Reply, FsError> {
-        self.check_superuser(caller)?;
+        self.check_superuser_for(caller, "metaSave")?;
         let (live, known) = (self.datanodes.live_count(), self.datanodes.iter().count());
         let (inodes, blocks) = (self.state.namespace.count(), self.state.blocks.count());
         let stats = self.fs_stats();

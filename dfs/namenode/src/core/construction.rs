@@ -31,6 +31,15 @@ pub struct Construction {
 }
 
 impl Construction {
+    /// As [`Self::holders`], without those that stayed behind with an older stamp: readers have no use for them.
+    pub fn holders_of(&self, stamp: GenerationStamp) -> Vec<StorageIx> {
+        let behind = |ix: &StorageIx| {
+            let reported = self.reported.get(ix);
+            reported.is_some_and(|replica| replica.block.generation_stamp < stamp) && !self.targets.contains(ix)
+        };
+        self.holders().into_iter().filter(|ix| !behind(ix)).collect()
+    }
+
     /// Everyone who may hold the block: the pipeline, then others that reported it.
     pub fn holders(&self) -> Vec<StorageIx> {
         let mut holders = self.targets.clone();

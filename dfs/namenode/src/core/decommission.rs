@@ -133,7 +133,7 @@ impl Core {
 
     /// Takes new tables in.
     pub(crate) fn refresh_nodes(&mut self, caller: &Caller, hosts: &HostTables) -> Result<Reply, FsError> {
-        self.check_superuser(caller)?;
+        self.check_superuser_for(caller, "refreshNodes")?;
         self.hosts = hosts.clone();
         let nodes: Vec<NodeIx> = self.datanodes.iter().map(|(ix, _)| ix).collect();
         for node in nodes {

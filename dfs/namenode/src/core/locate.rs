@@ -63,7 +63,7 @@ impl Core {
     /// One block with its replicas' places.
     pub(crate) fn locate(&self, caller: &Caller, block: &BlockInfo, offset: u64) -> LocatedBlock {
         let mut holders = match self.construction.get(&block.id) {
-            Some(construction) if !block.is_committed() => construction.holders(),
+            Some(construction) if !block.is_committed() => construction.holders_of(block.generation_stamp),
             _ => block.replicas.as_slice().to_vec(),
         };
         let all_corrupt = holders.is_empty() && self.replication.has_corrupt(block.id);

@@ -33,6 +33,7 @@ pub mod decommission;
 pub mod edit;
 pub mod error;
 pub mod features;
+pub mod fsck;
 pub mod holdings;
 pub mod id_set;
 pub mod image;
@@ -91,6 +92,7 @@ use datanodes::DataNodes;
 use decommission::Leaving;
 use edit::{Edit, EditEntry, RetryAnswer, RetryEntry};
 use error::FsError;
+use fsck::VolumeChecks;
 use holdings::Holdings;
 use leases::Leases;
 use parked::Parked;
@@ -138,6 +140,7 @@ pub struct Core {
     holdings: Holdings,
     leaving: Leaving,
     balance: Balance,
+    volume_checks: VolumeChecks,
     /// The operator's tables.
     hosts: HostTables,
     /// What DataNodes were told last to send for balancing, bytes per second.
@@ -173,6 +176,7 @@ impl Core {
             holdings: Holdings::default(),
             leaving: Leaving::default(),
             balance: Balance::default(),
+            volume_checks: VolumeChecks::default(),
             hosts,
             balancer_bandwidth: None,
             full_reports: FullReports::default(),

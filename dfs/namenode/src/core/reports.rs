@@ -161,6 +161,7 @@ impl Core {
                     self.full_report(storage, &replicas, last_part);
                 }
             }
+            DataNodeMessage::VolumesChecked { sequence, verified } => self.volumes_checked(node, sequence, verified),
             DataNodeMessage::Recovered {
                 block,
                 generation_stamp,
@@ -187,7 +188,7 @@ impl Core {
                 }
             }
             ReplicaChange::Received => {
-                self.replication.clear_corrupt(id, storage);
+                self.replication.clear_corrupt(id, storage, self.now.unix_ms);
                 self.full_reports.note_recent(self.now.tick_ms, storage, id);
                 self.present(
                     storage,
@@ -198,7 +199,7 @@ impl Core {
                 );
             }
             ReplicaChange::Deleted => {
-                self.replication.clear_corrupt(id, storage);
+                self.replication.clear_corrupt(id, storage, self.now.unix_ms);
                 self.remove_replica(id, storage);
             }
             ReplicaChange::Corrupt => self.mark_corrupt(storage, replica.block),

@@ -189,8 +189,9 @@ pub(super) fn message(message: from_data_node::Message) -> Result<(DataNodeMessa
                 Some(report.sequence),
             )
         }
-        from_data_node::Message::VolumesChecked(_) => {
-            return Err(bad("VolumesChecked answers no order of this session".to_owned()));
+        from_data_node::Message::VolumesChecked(checked) => {
+            let (sequence, verified) = (checked.sequence, checked.blocks_verified);
+            (DataNodeMessage::VolumesChecked { sequence, verified }, None)
         }
         from_data_node::Message::RecoveryResult(result) => {
             let recovered = DataNodeMessage::Recovered {
@@ -231,6 +232,9 @@ pub(super) fn order(order: Order) -> to_data_node::Message {
             bytes_per_second,
             balancing,
         }),
+        Order::CheckVolumes { sequence, budget_ms } => {
+            to_data_node::Message::CheckVolumes(proto::CheckVolumes { sequence, budget_ms })
+        }
         Order::SetBandwidth { balancing } => to_data_node::Message::SetBandwidth(proto::SetBandwidth {
             balancing_bytes_per_second: balancing,
         }),

@@ -24,7 +24,10 @@ pub(super) async fn save_namespace(
     _: proto::SaveNamespaceRequestProto,
 ) -> Answer<proto::SaveNamespaceResponseProto> {
     let admin = &call.service.admin;
-    admin.check_superuser(&call.caller()).await.map_err(exception::of)?;
+    admin
+        .check_superuser(&call.caller(), "saveNamespace")
+        .await
+        .map_err(exception::of)?;
     let action = SafeModeAction::Get;
     if !call.run_bool(Operation::SetSafeMode { action }).await? {
         let text = "Safe mode should be turned ON in order to create namespace image.";
@@ -137,7 +140,11 @@ pub(super) async fn restore_failed_storage(
     call: &Call<'_>,
     _: proto::RestoreFailedStorageRequestProto,
 ) -> Answer<proto::RestoreFailedStorageResponseProto> {
-    let checked = call.service.admin.check_superuser(&call.caller()).await;
+    let checked = call
+        .service
+        .admin
+        .check_superuser(&call.caller(), "restoreFailedStorage")
+        .await;
     checked.map_err(exception::of)?;
     Ok(proto::RestoreFailedStorageResponseProto { result: false })
 }
@@ -147,7 +154,11 @@ pub(super) async fn finalize_upgrade(
     call: &Call<'_>,
     _: proto::FinalizeUpgradeRequestProto,
 ) -> Answer<proto::FinalizeUpgradeResponseProto> {
-    let checked = call.service.admin.check_superuser(&call.caller()).await;
+    let checked = call
+        .service
+        .admin
+        .check_superuser(&call.caller(), "finalizeUpgrade")
+        .await;
     checked.map_err(exception::of)?;
     Ok(proto::FinalizeUpgradeResponseProto {})
 }
@@ -160,3 +171,21 @@ pub(super) async fn upgrade_status(
         upgrade_finalized: true,
     })
 }
+
+/// Groups come from the configuration: there is nothing to read again.
+pub(super) async fn refresh_user_mappings(call: &Call<'_>, _: RefreshRequest) -> Answer<RefreshResponse> {
+    let admin = &call.service.admin;
+    let checked = admin
+        .check_superuser(&call.caller(), "refreshUserToGroupsMappings")
+        .await;
+    checked.map_err(exception::of)?;
+    Ok(RefreshResponse {})
+}
+
+/// Both refreshes carry nothing.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct RefreshRequest {}
+
+/// As does the answer.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct RefreshResponse {}

@@ -7,7 +7,7 @@ use quarry_dfs_wire::proto::hadoop::hdfs::{
 
 use quarry_dfs_wire::proto::hadoop::hdfs::datanode_info_proto::AdminState as AdminStateProto;
 
-use super::{Answer, Call, convert, unexpected};
+use super::{Answer, Call, convert, exception, unexpected};
 use crate::core::command::{DataNodeFilter, DataNodeStatus, Operation, Reply, SafeModeAction, StorageType};
 use crate::core::datanodes::AdminState;
 use crate::core::storage_policy::DEFAULT_POLICY;
@@ -62,7 +62,13 @@ pub(super) async fn get_fs_stats(
     }
 }
 
-async fn datanodes(call: &Call<'_>, kind: DatanodeReportTypeProto) -> Answer<Vec<DataNodeStatus>> {
+async fn datanodes(
+    call: &Call<'_>,
+    kind: DatanodeReportTypeProto,
+    method: &'static str,
+) -> Answer<Vec<DataNodeStatus>> {
+    let checked = call.service.admin.check_superuser(&call.caller(), method).await;
+    checked.map_err(exception::of)?;
     let filter = match kind {
         DatanodeReportTypeProto::All => DataNodeFilter::All,
         DatanodeReportTypeProto::Live => DataNodeFilter::Live,
@@ -108,7 +114,7 @@ pub(super) async fn get_datanode_report(
     call: &Call<'_>,
     request: proto::GetDatanodeReportRequestProto,
 ) -> Answer<proto::GetDatanodeReportResponseProto> {
-    let nodes = datanodes(call, request.r#type()).await?;
+    let nodes = datanodes(call, request.r#type(), "datanodeReport").await?;
     Ok(proto::GetDatanodeReportResponseProto {
         di: nodes.iter().map(datanode_info).collect(),
     })
@@ -118,7 +124,7 @@ pub(super) async fn get_datanode_storage_report(
     call: &Call<'_>,
     request: proto::GetDatanodeStorageReportRequestProto,
 ) -> Answer<proto::GetDatanodeStorageReportResponseProto> {
-    let nodes = datanodes(call, request.r#type()).await?;
+    let nodes = datanodes(call, request.r#type(), "getDatanodeStorageReport").await?;
     let reports = nodes.iter().map(|node| proto::DatanodeStorageReportProto {
         datanode_info: datanode_info(node),
         storage_reports: node.storages.iter().map(|(report, _)| storage_report(report)).collect(),

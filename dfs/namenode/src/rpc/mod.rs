@@ -33,6 +33,9 @@ use crate::groups::OsGroups;
 use crate::log::directory::Identity;
 use paths::path;
 
+/// The protocol of two commands of dfsadmin.
+const REFRESH_PROTOCOL: &str = "org.apache.hadoop.security.RefreshUserMappingsProtocol";
+
 /// Result of a method.
 type Answer<T> = Result<T, RpcException>;
 
@@ -147,6 +150,12 @@ impl ClientService {
         if call.context.protocol == NAMENODE_PROTOCOL {
             return methods!(call, request, "versionRequest" => cluster::version_request,);
         }
+        if call.context.protocol == REFRESH_PROTOCOL {
+            return methods!(call, request,
+                "refreshUserToGroupsMappings" => admin::refresh_user_mappings,
+                "refreshSuperUserGroupsConfiguration" => admin::refresh_user_mappings,
+            );
+        }
         methods!(call, request,
             "getFileInfo" => looking::get_file_info,
             "getFileLinkInfo" => looking::get_file_link_info,
@@ -243,7 +252,7 @@ fn naming_operation(method: &str, refusal: RpcException) -> RpcException {
 #[async_trait]
 impl RpcService for ClientService {
     fn protocols(&self) -> &[&'static str] {
-        &[CLIENT_PROTOCOL, NAMENODE_PROTOCOL]
+        &[CLIENT_PROTOCOL, NAMENODE_PROTOCOL, REFRESH_PROTOCOL]
     }
 
     async fn call(&self, context: CallContext, request: Bytes) -> Answer<Bytes> {

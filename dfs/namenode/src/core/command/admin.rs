@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use super::StorageReport;
+use quarry_dfs_wire::block::Block;
+
+use super::{StorageReport, StorageType};
 use crate::core::datanodes::{AdminState, DataNodeDescriptor, Liveness, NodeHealth};
 use crate::core::decommission::Remaining;
+use crate::core::replication::Census;
 use crate::core::topology::HostTables;
 
 /// What is wished for a DataNode.
@@ -61,8 +64,29 @@ pub enum AdminOperation {
     StopBalance,
     /// How far it is.
     BalanceStatus,
-    /// Only checks that the caller is a superuser.
-    CheckSuperuser,
+    /// Only checks that the caller is a superuser, for the operation of this name.
+    CheckSuperuser(&'static str),
+    /// Has all DataNodes verify what they hold; the answer names those that are still at it.
+    CheckVolumes,
+    /// DataNodes that are still at it.
+    ChecksPending,
+    /// A path, or the entries of a directory behind a name, with all that is known of their blocks.
+    FsckList {
+        /// The path.
+        path: String,
+        /// The name.
+        entries_after: Option<String>,
+    },
+    /// As that, of the one block.
+    FsckBlock {
+        /// The block.
+        id: u64,
+    },
+    /// Replicas below a path that were found to be corrupt.
+    CorruptHistory {
+        /// The path.
+        path: String,
+    },
     /// Tells all nodes how fast they may copy for balancing.
     SetBalancerBandwidth {
         /// Bytes per second.
@@ -85,7 +109,11 @@ impl AdminOperation {
         matches!(
             self,
             Self::Report
-                | Self::CheckSuperuser
+                | Self::CheckSuperuser(_)
+                | Self::ChecksPending
+                | Self::FsckList { .. }
+                | Self::FsckBlock { .. }
+                | Self::CorruptHistory { .. }
                 | Self::MetaSave
                 | Self::BalanceStatus
                 | Self::ListCorruptFileBlocks { .. }
@@ -157,6 +185,82 @@ pub struct ClusterStatus {
     pub nodes: Vec<DataNodeStatus>,
 }
 
+/// A file or directory as fsck shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FsckEntry {
+    /// Where.
+    pub path: String,
+    /// Directory or file.
+    pub is_directory: bool,
+    /// Bytes.
+    pub length: u64,
+    /// Replicas wanted.
+    pub replication: u16,
+    /// Being written.
+    pub open: bool,
+    /// In file order.
+    pub blocks: Vec<FsckBlock>,
+}
+
+/// A block as fsck shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FsckBlock {
+    /// The block.
+    pub block: Block,
+    /// Its length is final.
+    pub committed: bool,
+    /// Good replicas by the state of their nodes.
+    pub census: Census,
+    /// Replicas that must be on nodes in service.
+    pub expected: usize,
+    /// Replicas wanted.
+    pub wanted: usize,
+    /// On enough racks.
+    pub is_spread: bool,
+    /// Waits for a copy or gets one.
+    pub is_queued: bool,
+    /// Good replicas, or the pipeline.
+    pub replicas: Vec<FsckReplica>,
+    /// Corrupt replicas.
+    pub corrupt: Vec<FsckReplica>,
+}
+
+/// A replica as fsck shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FsckReplica {
+    /// Where.
+    pub node: Arc<DataNodeDescriptor>,
+    /// On which volume.
+    pub storage_id: Arc<str>,
+    /// What that is made of.
+    pub storage_type: StorageType,
+    /// Whether the node is in service.
+    pub admin: AdminState,
+    /// In contact.
+    pub live: bool,
+    /// Silent for a while.
+    pub stale: bool,
+    /// Its bytes do not match their checksums.
+    pub corrupt: bool,
+}
+
+/// A replica that was found to be corrupt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorruptReplica {
+    /// The file's path then.
+    pub path: String,
+    /// The block.
+    pub block: Block,
+    /// `ip:port` of the DataNode.
+    pub node: String,
+    /// Its volume.
+    pub storage_id: String,
+    /// When, milliseconds since the epoch.
+    pub found_unix_ms: u64,
+    /// When it was replaced or removed.
+    pub gone_unix_ms: Option<u64>,
+}
+
 /// How far balancing is.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct BalanceStatus {
@@ -193,6 +297,12 @@ pub enum AdminReply {
     Text(String),
     /// Balancing.
     Balance(BalanceStatus),
+    /// Names of DataNodes.
+    Names(Vec<String>),
+    /// A page for fsck and whether there is more; `None` for a path or block that does not exist.
+    Fsck(Option<Vec<FsckEntry>>, bool),
+    /// Corrupt replicas.
+    CorruptReplicas(Vec<CorruptReplica>),
     /// Blocks without a good replica, and the block to go on from.
     CorruptFiles(Vec<(u64, String)>, u64),
 }

@@ -107,6 +107,13 @@ pub enum DataNodeMessage {
         /// Whether the list ends here.
         last_part: bool,
     },
+    /// It has verified what it holds and reported what is bad.
+    VolumesChecked {
+        /// That of the order.
+        sequence: u64,
+        /// Replicas that it read.
+        verified: u64,
+    },
     /// The end of a block recovery that it was told to run.
     Recovered {
         /// The block.
@@ -135,6 +142,13 @@ pub enum Order {
         bytes_per_second: u64,
         /// It only evens out the load.
         balancing: bool,
+    },
+    /// Verify what is stored and report what is bad.
+    CheckVolumes {
+        /// Comes back with the answer.
+        sequence: u64,
+        /// Time that may be spent.
+        budget_ms: u32,
     },
     /// Send no more than this per second for balancing.
     SetBandwidth {

@@ -50,14 +50,17 @@ impl Core {
                 delete_ordered_tick_ms: None,
             },
         );
+        let path = self.path_of_block(replica);
         let history = &mut self.replication.corrupt_found;
         if history.len() == HISTORY {
             history.pop_front();
         }
         history.push_back(CorruptFound {
+            path,
             unix_ms: self.now.unix_ms,
             replica,
             storage,
+            gone_unix_ms: None,
         });
         self.replication.retry_soon();
     }

@@ -30,7 +30,7 @@ const BATCH: usize = 1000;
 /// Blocks looked at per tick when all of them, or all of a node, must be: a tick's work stays in milliseconds.
 pub(crate) const SLICE: usize = 20_000;
 /// Corrupt replicas remembered after they are gone.
-const HISTORY: usize = 4096;
+const HISTORY: usize = 10_000;
 
 #[derive(Debug)]
 struct Copy {
@@ -47,14 +47,18 @@ struct Corrupt {
 }
 
 /// A replica that was found to be bad, for reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorruptFound {
+    /// The file's path then.
+    pub path: String,
     /// When, milliseconds since the epoch.
     pub unix_ms: u64,
     /// The replica.
     pub replica: Block,
     /// Where.
     pub storage: StorageIx,
+    /// When it was replaced or removed, milliseconds since the epoch.
+    pub gone_unix_ms: Option<u64>,
 }
 
 /// How badly a block needs a copy. The order and the names are HDFS's.
@@ -189,7 +193,6 @@ impl Replication {
     }
 
     /// Bad replicas found lately, also those that are replaced by now.
-    #[allow(dead_code, reason = "fsck will list them")]
     pub(crate) fn corrupt_found(&self) -> impl Iterator<Item = &CorruptFound> {
         self.corrupt_found.iter()
     }
@@ -218,12 +221,17 @@ impl Replication {
     }
 
     /// A bad replica is gone or was replaced.
-    pub(crate) fn clear_corrupt(&mut self, id: BlockId, storage: StorageIx) {
-        if let Some(bad) = self.corrupt.get_mut(&id) {
-            bad.remove(&storage);
-            if bad.is_empty() {
-                self.corrupt.remove(&id);
+    pub(crate) fn clear_corrupt(&mut self, id: BlockId, storage: StorageIx, unix_ms: u64) {
+        let Some(bad) = self.corrupt.get_mut(&id) else { return };
+        if bad.remove(&storage).is_some() {
+            let found = self.corrupt_found.iter_mut().rev();
+            let mut ended = found.filter(|found| found.replica.id == id && found.storage == storage);
+            if let Some(ended) = ended.next() {
+                ended.gone_unix_ms = Some(unix_ms);
             }
+        }
+        if bad.is_empty() {
+            self.corrupt.remove(&id);
         }
     }
 
