@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod apache;
 mod appending;
 mod byte_oracle;
 mod cluster;
