@@ -110,6 +110,8 @@ impl Cluster {
         DfsClientConfig {
             user: USER.to_owned(),
             block_size: Some(ByteSize::b(BLOCK)),
+            // Small, so that what a test writes is under way before the test goes on.
+            write_packet_size: ByteSize::kib(64),
             ..DfsClientConfig::new(self.rpc.clone())
         }
     }

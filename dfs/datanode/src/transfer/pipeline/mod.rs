@@ -24,6 +24,8 @@ mod store;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
+use parking_lot::Mutex;
 use quarry_dfs_wire::checksum::DataChecksum;
 use quarry_dfs_wire::proto::hadoop::hdfs::{BlockOpResponseProto, Status};
 use quarry_dfs_wire::transfer::packet::Packet;
@@ -39,6 +41,8 @@ use crate::storage::ReplicaWriter;
 /// Bytes of packets that wait for the disk, and the number of packets and of acks that may wait.
 const STORE_BUDGET_BYTES: usize = 8 << 20;
 const QUEUE_PACKETS: usize = 256;
+/// Packets whose memory is kept for the next ones: more are seldom under way at a time.
+const SPARE_PACKETS: usize = 8;
 
 /// What becomes of the replica with its last packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +70,38 @@ pub(crate) struct Pipeline {
 struct Received {
     packet: Packet,
     _budget: Option<OwnedSemaphorePermit>,
+    spare: Arc<Spare>,
+}
+
+impl Received {
+    /// Gives the packet's memory to one that is yet to come.
+    fn recycle(self) {
+        let Packet {
+            raw, checksums, data, ..
+        } = self.packet;
+        drop((checksums, data));
+        if let Ok(buffer) = raw.try_into_mut() {
+            self.spare.put(buffer);
+        }
+    }
+}
+
+/// Memory of packets that are done with: fresh memory for each would cost page faults and zeros.
+#[derive(Debug, Default)]
+struct Spare(Mutex<Vec<BytesMut>>);
+
+impl Spare {
+    fn take(&self) -> BytesMut {
+        self.0.lock().pop().unwrap_or_default()
+    }
+
+    fn put(&self, mut buffer: BytesMut) {
+        buffer.clear();
+        let mut spare = self.0.lock();
+        if spare.len() < SPARE_PACKETS {
+            spare.push(buffer);
+        }
+    }
 }
 
 /// A packet that was stored, or not.
@@ -85,6 +121,7 @@ struct Steps {
     /// Nothing more will be acknowledged: all steps may end.
     ended: CancellationToken,
     budget: Arc<Semaphore>,
+    spare: Arc<Spare>,
 }
 
 /// Runs a pipeline to its end.
@@ -100,6 +137,7 @@ pub(crate) async fn run(
         mirror_broken: CancellationToken::new(),
         ended: CancellationToken::new(),
         budget: Arc::new(Semaphore::new(STORE_BUDGET_BYTES)),
+        spare: Arc::default(),
     };
     let (to_store, received) = mpsc::channel(QUEUE_PACKETS);
     let (to_acknowledge, stored) = mpsc::channel(QUEUE_PACKETS);

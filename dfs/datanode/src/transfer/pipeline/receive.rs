@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use quarry_dfs_wire::transfer::packet::{self, Packet};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -41,10 +40,12 @@ impl Receive<'_> {
     }
 
     async fn receive_all(&mut self) -> Result<(), TransferError> {
-        let mut buffer = BytesMut::new();
         loop {
+            let mut buffer = self.steps.spare.take();
             let reading = packet::read_packet(self.upstream, &mut buffer);
             let packet = within(self.timeout, "for the writer's next packet", reading).await?;
+            // What is left of the buffer shares its memory with the packet, which must own it alone to give it back.
+            drop(buffer);
             let header = packet.header;
             self.open
                 .set_received(header.offset_in_block.saturating_add(header.data_len.into()));
@@ -80,6 +81,7 @@ impl Receive<'_> {
             .send(Received {
                 packet,
                 _budget: budget,
+                spare: Arc::clone(&self.steps.spare),
             })
             .await
             .is_ok()

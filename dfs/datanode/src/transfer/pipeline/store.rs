@@ -59,6 +59,7 @@ fn store_all(
                 status_of(&error)
             }
         };
+        received.recycle();
         let stored = Stored {
             seqno: header.seqno,
             status,
