@@ -1,5 +1,6 @@
 //! DataNodes that die, replicas that rot.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
@@ -167,7 +168,8 @@ async fn a_stream_goes_on_past_damage_and_lost_datanodes() {
     let mut cluster = Cluster::start(3).await;
     let client = cluster.client();
     let data = payload(8, 5 * BLOCK as usize + 12_345);
-    put(&client, "/f", data.clone(), 2).await;
+    // Three replicas: one is damaged, another may be on the DataNode that is stopped.
+    put(&client, "/f", data.clone(), 3).await;
     let reader = client.open("/f").await.unwrap();
     let blocks = reader.blocks();
     for located in &blocks.blocks[..2] {
@@ -213,7 +215,7 @@ async fn a_silent_datanode_costs_a_moment_and_a_hedged_read_less() {
     // The first replica's DataNode is replaced by one that never answers, behind the readers' backs.
     let (hedged, plain) = (hedging.open("/f").await.unwrap(), patient.open("/f").await.unwrap());
     for (client, reader) in [(&hedging, hedged), (&patient, plain)] {
-        let first = reader.blocks().blocks[0].datanodes[0].clone();
+        let first = Arc::clone(&reader.blocks().blocks[0].datanodes[0]);
         let index = cluster.datanode_index(&first.uuid);
         cluster.stop_datanode(index).await;
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", first.xfer_port))
