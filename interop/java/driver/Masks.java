@@ -7,6 +7,9 @@ final class Masks {
   private static final String[][] RULES = {
     // Long, and the client's own.
     {"(?s)Usage: hadoop fs \\[generic options\\]\n\t.*?command \\[genericOptions\\] \\[commandOptions\\]\n", "<usage of all commands>\n"},
+    // A server's stack, which some commands print.
+    {"(?m)^\\tat .*\\n", ""},
+    {"txid \\d+", "txid <n>"},
     {"@[0-9a-f]{6,8}\\b", "@<hash>"},
     {"BP-\\d+-[0-9.]+-\\d+", "<pool>"},
     {"blk_-?\\d+_\\d+", "<block>"},
