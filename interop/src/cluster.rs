@@ -42,9 +42,6 @@ pub struct Endpoints {
 pub struct NameNode {
     /// Hadoop RPC, `127.0.0.1:PORT`.
     pub rpc: SocketAddr,
-    /// Where it serves `fsck` over HTTP, if it does.
-    #[serde(default)]
-    pub http: Option<SocketAddr>,
     /// Process id.
     pub pid: u32,
 }
@@ -176,6 +173,14 @@ fn read_endpoints(dir: &Path) -> Result<Endpoints> {
     let file = dir.join("endpoints.json");
     let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{}: {text}", file.display()))
+}
+
+/// A loopback address that nobody listened on a moment ago, for a role whose address a foreign program must know beforehand.
+///
+/// # Errors
+/// There is none.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// The binary that the environment variable `QUARRY_BIN` names, else that of this build: cargo puts it into the target folder of the profile that this crate was built with.

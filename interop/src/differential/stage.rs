@@ -52,7 +52,7 @@ impl Stage {
     pub fn hdfs(jars: &[PathBuf; 2]) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let oracle = Oracle::start(&jars[1], &dir.path().join("server"), USER, NODES)?;
-        let (namenode, http) = (oracle.namenode(), Some(oracle.http()));
+        let (namenode, http) = (oracle.namenode(), oracle.http());
         Self::new(jars, dir, Server::Hdfs(oracle), namenode, http)
     }
 
@@ -62,21 +62,16 @@ impl Stage {
     /// The cluster or the driver did not start.
     pub fn quarry(jars: &[PathBuf; 2]) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let cluster = Cluster::start_with(&dir.path().join("server"), NODES, GROUPS)?;
-        let node = &cluster.endpoints().namenode;
-        let (namenode, http) = (node.rpc, node.http);
+        let http = crate::cluster::free_address()?;
+        let configuration = format!("[namenode]\nhttp_address = \"{http}\"\n{GROUPS}");
+        let cluster = Cluster::start_with(&dir.path().join("server"), NODES, &configuration)?;
+        let namenode = cluster.endpoints().namenode.rpc;
         Self::new(jars, dir, Server::Quarry(cluster), namenode, http)
     }
 
-    fn new(
-        jars: &[PathBuf; 2],
-        dir: TempDir,
-        server: Server,
-        namenode: SocketAddr,
-        http: Option<SocketAddr>,
-    ) -> Result<Self> {
+    fn new(jars: &[PathBuf; 2], dir: TempDir, server: Server, namenode: SocketAddr, http: SocketAddr) -> Result<Self> {
         let classes = dir.path().join("classes");
-        let http = http.map(|address| address.to_string()).unwrap_or_default();
+        let http = http.to_string();
         write_configuration(&classes, namenode, &[("dfs.namenode.http-address", &http)])?;
         fs::write(classes.join("log4j.properties"), "log4j.rootLogger=OFF\n")?;
         let path = ClassPath::new(&classes, &[&jars[0], &jars[1]]);

@@ -2,6 +2,7 @@
 
 mod adbc;
 mod chdb;
+mod differential;
 mod fsshell;
 mod hadoop;
 mod hdfs_native;

@@ -22,10 +22,23 @@ pub enum AclChange {
     Set(Vec<AclEntry>),
 }
 
+impl AclChange {
+    /// What HDFS's messages call it.
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Modify(_) => "modify ACL entries",
+            Self::RemoveEntries(_) => "remove ACL entries",
+            Self::RemoveDefault => "remove default ACL entries",
+            Self::Remove => "remove ACL",
+            Self::Set(_) => "set ACL",
+        }
+    }
+}
+
 impl Core {
     /// Changes a list. Only the owner may.
     pub(crate) fn change_acl(&mut self, caller: &Caller, path: &str, change: &AclChange) -> Result<Reply, FsError> {
-        self.check_writable(|| format!("Cannot modify ACL entries on {path}"))?;
+        self.check_writable(|| format!("Cannot {} on {path}", change.action()))?;
         let slot = self.existing_for_change(caller, path)?;
         self.check_owner(caller, slot)?;
         let inode = self.state.namespace.get(slot);

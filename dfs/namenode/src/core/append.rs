@@ -25,7 +25,7 @@ impl Core {
         holder: &str,
         new_block: bool,
     ) -> Result<Reply, FsError> {
-        self.check_writable(|| format!("Cannot append to file {path}"))?;
+        self.check_writable(|| format!("Cannot append to file{path}"))?;
         let missing = || {
             FsError::FileNotFound(format!(
                 "Failed to append to non-existent file {path} for client {}",

@@ -14,7 +14,7 @@ impl Core {
     /// Creates a file. An existing one is replaced if asked, whoever writes it; its blocks are deleted.
     pub(crate) fn create(&mut self, caller: &Caller, arguments: &CreateArguments) -> Result<Reply, FsError> {
         let path = &arguments.path;
-        self.check_writable(|| format!("Cannot create file {path}"))?;
+        self.check_writable(|| format!("Cannot create file{path}"))?;
         self.check_create_arguments(arguments)?;
         let whose = format!(", clientName={}", caller.address);
         self.check_replication_bounds(path, arguments.replication, &whose)?;

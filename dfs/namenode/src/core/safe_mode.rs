@@ -121,7 +121,8 @@ impl Core {
         if !self.safe_mode.is_on() {
             return Ok(());
         }
-        let text = format!("{}. Name node is in safe mode. {}", what(), self.safe_mode.describe());
+        // Two lines, as HDFS has them: shells show the first.
+        let text = format!("{}. Name node is in safe mode.\n{}", what(), self.safe_mode.describe());
         // At start-up the client should simply try again; an operator's safe mode has no end in sight.
         Err(if self.safe_mode.is_startup() {
             FsError::Retriable(text)
