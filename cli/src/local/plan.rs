@@ -11,6 +11,9 @@ use crate::locate;
 
 /// Replicas of a block unless the cluster is smaller, as with HDFS.
 const REPLICATION: u16 = 3;
+/// How often DataNodes compare their directories with what they know. Seldom by default, as disks are large; here they are small, and
+/// somebody may try what happens when files are changed under the cluster.
+const DIRECTORY_SCAN: &str = "1m";
 /// Bytes that a Unix socket's address has for its path, the end mark included. `_PORT` is as long as the longest port.
 const LONGEST_SOCKET: usize = 108;
 /// Fewest threads of a worker: with one, plans cannot be cut at exchanges.
@@ -80,6 +83,7 @@ impl Plan {
         settings.force("datanode.namenode", link);
         settings.force("datanode.xfer_address", address(last.map(|last| last.xfer)));
         settings.force("datanode.ipc_address", address(last.map(|last| last.ipc)));
+        settings.offer("datanode.directory_scan_interval", DIRECTORY_SCAN);
         settings.offer_path("datanode.domain_socket", self.domain_socket());
         settings.list
     }

@@ -66,9 +66,8 @@ fn flipped_bits_are_never_read_are_named_and_are_repaired() {
     });
 }
 
-/// Whoever is not met by a reader is found by the block scanner, which is asked to look now.
+/// What no reader has met is found by `fsck` itself: it has the DataNodes check their volumes.
 async fn wait_until_named(home: &Home, damaged: &[u64]) {
-    home.run(&["admin", "scan", "--all"]).ok();
     let deadline = Instant::now() + PATIENCE;
     loop {
         let report = fsck(home);

@@ -123,22 +123,12 @@ fn a_namenode_that_cannot_write_its_log_stops_acknowledging_and_says_so() {
     let local = Local::start(&home, &dir, &["--nodes", "1", "--processes", "--no-restart"]);
     home.run(&["fs", "mkdir", "-p", "/kept"]).ok();
     let ballast = disk.fill();
-    // Room that the log has already may serve some changes more; each of those must be kept.
-    let mut acknowledged = Vec::new();
-    let refused = (0..2000).find_map(|n| {
-        let path = format!("/more-{n}");
-        let ran = home.run(&["fs", "mkdir", &path]);
-        match ran.code() {
-            0 => {
-                acknowledged.push(path);
-                None
-            }
-            _ => Some(ran.stderr()),
-        }
-    });
-    let refused = refused.expect("a full disk refuses changes at some point");
+    // Room that the log has already serves some changes more; each of those must be kept.
+    let (acknowledged, refused) = make_directories_until_refused(local.endpoints().namenode.rpc);
     assert!(
-        refused.contains("edit log") || refused.contains("safe mode") || refused.contains("No space"),
+        ["edit log", "safe mode", "No space"]
+            .iter()
+            .any(|word| refused.contains(word)),
         "{refused}"
     );
     local.kill_everything();
@@ -146,6 +136,25 @@ fn a_namenode_that_cannot_write_its_log_stops_acknowledging_and_says_so() {
     let _again = Local::start(&home, &dir, &["--processes"]);
     let listing = home.run(&["fs", "ls", "/"]).ok();
     for path in acknowledged.iter().map(String::as_str).chain(["/kept"]) {
-        assert!(listing.contains(path), "{path} was acknowledged:\n{listing}");
+        assert!(listing.contains(path), "{path} was acknowledged");
     }
+}
+
+/// More than fill any room that a log keeps ready.
+const MOST_CHANGES: u32 = 100_000;
+
+/// The directories that were acknowledged, and the first refusal.
+fn make_directories_until_refused(namenode: std::net::SocketAddr) -> (Vec<String>, String) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let client = client(namenode);
+    let mut acknowledged = Vec::new();
+    for n in 0..MOST_CHANGES {
+        // A long name fills the log with fewer changes.
+        let path = format!("/more-{n}-{}", "x".repeat(200));
+        match runtime.block_on(client.mkdirs(&path)) {
+            Ok(()) => acknowledged.push(path),
+            Err(refusal) => return (acknowledged, refusal.to_string()),
+        }
+    }
+    panic!("a full disk refuses changes at some point");
 }
