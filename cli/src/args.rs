@@ -316,8 +316,11 @@ const TAKE_VALUE: [&str; 5] = ["--config", "--set", "--namenode", "--user", "-D"
 /// The arguments with the command of `quarry fs` as the parser knows it: Hadoop's begins with a dash, `-ls`.
 pub fn with_fs_command(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut args: Vec<_> = args.collect();
-    let command = next_command(&args, 1).filter(|at| args[*at] == "fs");
-    if let Some(verb) = command.and_then(|at| next_command(&args, at + 1)) {
+    let Some(command) = next_command(&args, 1).filter(|at| args[*at] == "fs") else {
+        return args;
+    };
+    split_definitions(&mut args, command + 1);
+    if let Some(verb) = next_command(&args, command + 1) {
         // What is not Unicode is no command.
         let name = args[verb]
             .to_str()
@@ -326,6 +329,21 @@ pub fn with_fs_command(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
         args[verb] = name.unwrap_or_else(|| args[verb].clone());
     }
     args
+}
+
+/// Makes two words of each `-Dkey=value` before the command: the parser takes one for the command's name.
+fn split_definitions(args: &mut Vec<OsString>, from: usize) {
+    let mut at = from;
+    while at < next_command(args, from).unwrap_or(args.len()) {
+        let value = args[at].to_str().and_then(|word| word.strip_prefix("-D"));
+        if let Some(value) = value.filter(|value| !value.is_empty()).map(OsString::from) {
+            args.splice(at..=at, ["-D".into(), value]);
+            at += 1;
+        } else if TAKE_VALUE.iter().any(|option| args[at] == *option) {
+            at += 1;
+        }
+        at += 1;
+    }
 }
 
 /// Where the next word stands that is neither an option of our own nor its value.
@@ -395,6 +413,8 @@ mod tests {
         let (words, define) = fs_words("quarry fs -D dfs.replication=1 -Ddfs.blocksize=1m -put -f a /b");
         assert_eq!(words, ["put", "-f", "a", "/b"]);
         assert_eq!(define, ["dfs.replication=1", "dfs.blocksize=1m"]);
+        let (_, define) = fs_words("quarry fs -Da=1 -D -Db=2 -Dc=3 -ls -Dd=4");
+        assert_eq!(define, ["a=1", "-Db=2", "c=3"]);
         let (words, _) = fs_words("quarry --set client.user=x fs --namenode h:1 -ls /");
         assert_eq!(words, ["ls", "/"]);
     }
