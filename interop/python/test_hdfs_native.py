@@ -7,7 +7,7 @@ import os
 import random
 import unittest
 
-from hdfs_native import Client, WriteOptions
+from hdfs_native import AclEntry, Client, WriteOptions
 
 BLOCK = 1 << 20
 
@@ -135,19 +135,35 @@ class HdfsNative(unittest.TestCase):
         self.assertEqual((info.permission, info.owner, info.group), (0o640, "ann", "staff"))
         self.assertEqual(info.modification_time, 1_600_000_000_000)
 
-    def test_append_adds_or_is_refused_by_name(self):
+    def test_append_adds(self):
         data = noise(BLOCK + 777)
         path = self.write("log", data, block_size=BLOCK)
-        try:
+        for piece in (b"more", noise(BLOCK), b""):
             with self.client.append(path) as file:
-                file.write(b"more")
-        except Exception as refusal:
-            # Not served yet: the client must learn so at once, and the file must be as it was.
-            self.assertIn("append", str(refusal))
-            self.assertIn("RpcNoSuchMethodException", str(refusal))
+                file.write(piece)
+            data += piece
             self.assertEqual(self.read(path), data)
-        else:
-            self.assertEqual(self.read(path), data + b"more")
+        with self.assertRaises(FileNotFoundError):
+            self.client.append(self.path("absent"))
+
+    def test_access_control_lists(self):
+        path = self.write("f", b"x", permission=0o640)
+        self.client.modify_acl_entries(path, [AclEntry("user", "access", "rw-", "bob")])
+        status = self.client.get_acl_status(path)
+        self.assertEqual([(str(e.type), e.name, str(e.permissions)) for e in status.entries if e.name], [("user", "bob", "rw-")])
+        # The group's bits of the mode are the mask now.
+        self.assertEqual(self.client.get_file_info(path).permission, 0o660)
+        self.client.remove_acl(path)
+        self.assertEqual(self.client.get_acl_status(path).entries, [])
+
+    def test_patterns(self):
+        for name in ("a1", "a2", "b1"):
+            self.write(name, b"x")
+        found = sorted(entry.path.rsplit("/", 1)[1] for entry in self.client.glob_status(self.path("a*")))
+        self.assertEqual(found, ["a1", "a2"])
+
+    def test_the_lease_of_a_closed_file_needs_no_recovery(self):
+        self.assertTrue(self.client.recover_lease(self.write("f", b"x")))
 
 
 if __name__ == "__main__":
