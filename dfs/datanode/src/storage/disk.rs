@@ -53,6 +53,14 @@ pub trait Disk: Debug + Send + Sync {
     fn probe(&self, dir: &Path) -> io::Result<()>;
 }
 
+/// The outcome of a removal by two at a time: somebody else's is as good.
+pub(crate) fn gone_is_fine(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 /// The disk that the system has.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemDisk;
@@ -91,7 +99,8 @@ impl Disk for SystemDisk {
         file.write_all_at(PROBE.as_bytes(), 0)?;
         file.sync_all()?;
         file.read_exact_at(&mut back, 0)?;
-        fs::remove_file(&path)?;
+        // A start clears this directory: the file may be gone already.
+        gone_is_fine(fs::remove_file(&path))?;
         if back != PROBE.as_bytes() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,

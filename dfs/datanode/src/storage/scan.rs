@@ -18,6 +18,7 @@ use quarry_dfs_wire::checksum::DataChecksum;
 
 use super::block_file::{self, BlockFile};
 use super::chunks::Chunks;
+use super::disk::gone_is_fine;
 use super::fingerprint::Fingerprint;
 use super::layout::{self, BlockFileName, PoolLayout};
 use super::volume::{Volume, remove_replica};
@@ -175,7 +176,8 @@ fn clear(dir: &Path) -> Result<()> {
     for entry in fs::read_dir(dir).disk("list", dir)? {
         let path = entry.disk("list", dir)?.path();
         if path.is_file() {
-            fs::remove_file(&path).disk("remove", &path)?;
+            // A volume check may be at work here and take its own file away.
+            gone_is_fine(fs::remove_file(&path)).disk("remove", &path)?;
         }
     }
     Ok(())
@@ -240,4 +242,29 @@ fn found<'a>(all: &'a mut BTreeMap<BlockId, Found>, id: BlockId, dir: &Path) -> 
         dir: dir.to_owned(),
         ..Found::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::super::disk::{Disk, SystemDisk};
+    use super::*;
+
+    #[test]
+    fn a_volume_check_and_a_start_do_not_stumble_over_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    clear(dir.path()).unwrap();
+                }
+            });
+            let probed: io::Result<()> = (0..300).try_for_each(|_| SystemDisk.probe(dir.path()));
+            done.store(true, Ordering::Relaxed);
+            probed.unwrap();
+        });
+    }
 }
