@@ -13,6 +13,7 @@ use crate::config::NameNodeConfig;
 use crate::core::command::{AdminOperation, AdminReply, Caller, ClusterStatus, Operation, Reply};
 use crate::core::error::FsError;
 use crate::driver::{CoreHandle, Input};
+use crate::groups::OsGroups;
 use crate::hosts;
 use crate::log::checkpoint;
 use crate::log::directory::Identity;
@@ -28,6 +29,9 @@ pub(crate) struct Administration {
     pub(crate) core: CoreHandle,
     pub(crate) config: Arc<NameNodeConfig>,
     pub(crate) identity: Identity,
+    pub(crate) superuser: String,
+    /// Groups of users by the operating system.
+    pub(crate) groups: OsGroups,
     /// Where fsck is served, once it is.
     pub(crate) http: OnceLock<SocketAddr>,
 }
@@ -43,6 +47,15 @@ pub(crate) fn caller(user: &str, address: IpAddr) -> Caller {
 }
 
 impl Administration {
+    /// Groups of a caller, where the core does not know better: superusers need none, and configured users have those configured.
+    pub(crate) async fn groups_of(&self, user: &str) -> Arc<[String]> {
+        let config = &self.config;
+        if !config.os_groups || user == self.superuser || config.user_groups.contains_key(user) {
+            return Arc::default();
+        }
+        self.groups.of(user).await
+    }
+
     /// Has the core execute an administrator's operation.
     pub(crate) async fn run(&self, caller: Caller, operation: AdminOperation) -> Result<Reply, FsError> {
         self.core.call(caller, Operation::Admin(operation)).await

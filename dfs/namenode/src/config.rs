@@ -109,8 +109,12 @@ pub struct NameNodeConfig {
     pub include_file: Option<PathBuf>,
     /// A file with the hosts that are to be decommissioned, one per line, read at the start and by refreshNodes.
     pub exclude_file: Option<PathBuf>,
-    /// Where `/fsck`, `/jmx` and `/metrics` are served over HTTP. Port 0 lets the system choose.
+    /// Where `/fsck`, `/jmx`, `/metrics`, `/healthz` and `/readyz` are served over HTTP. Port 0 lets the system choose.
     pub http_address: SocketAddr,
+    /// What each DataNode spends on verifying its replicas before an fsck of a superuser, so that damage which nobody has read is named. What
+    /// was changed from outside is verified first and in any case. Zero: fsck says only what is known.
+    #[serde(with = "humantime_serde")]
+    pub fsck_verify_time: Duration,
     /// Transactions after which the log is folded into a new image.
     pub checkpoint_transactions: u64,
     /// Start of the random sequence for placement. Absent: another one at each start.
@@ -162,6 +166,7 @@ impl Default for NameNodeConfig {
             include_file: None,
             exclude_file: None,
             http_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9870)),
+            fsck_verify_time: Duration::from_secs(5),
             checkpoint_transactions: 1_000_000,
             seed: None,
         }
@@ -170,6 +175,9 @@ impl Default for NameNodeConfig {
 
 /// Longest time that a caller may be held: well below the RPC server's limit on a call.
 const MAX_REPORT_WAIT: Duration = Duration::from_secs(60);
+
+/// Longest time that an fsck may wait for its first line of findings.
+const MAX_VERIFY_TIME: Duration = Duration::from_secs(600);
 
 impl NameNodeConfig {
     /// Checks what types alone do not.
@@ -223,6 +231,10 @@ impl NameNodeConfig {
             (
                 !self.trash_interval.as_secs().is_multiple_of(60) || self.trash_interval.subsec_nanos() > 0,
                 "trash_interval: expected whole minutes",
+            ),
+            (
+                self.fsck_verify_time > MAX_VERIFY_TIME,
+                "fsck_verify_time: expected at most 10m",
             ),
             (self.report_wait > MAX_REPORT_WAIT, "report_wait: expected at most 60s"),
             (

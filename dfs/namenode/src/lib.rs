@@ -7,6 +7,7 @@
 //! | `driver` | the owner thread: steps the core, lets answers out once they are durable |
 //! | `rpc` | HDFS's ClientProtocol over Hadoop RPC |
 //! | `datanode_stream` | the link to the DataNodes |
+//! | `http` | what HDFS's tools and operators ask by HTTP: fsck, figures, health |
 //! | `audit` | one line per call, off the callers' way |
 //! | [`node`] | start and shutdown |
 //!
@@ -24,6 +25,7 @@ pub mod error;
 pub mod fuzzing;
 mod groups;
 mod hosts;
+mod http;
 mod log;
 pub mod node;
 pub mod offline;

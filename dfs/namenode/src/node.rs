@@ -22,7 +22,9 @@ use crate::core::state::State;
 use crate::datanode_stream::LinkServer;
 use crate::driver::{CoreHandle, Driver, Input, now_at};
 use crate::error::{Error, Result, io_at};
+use crate::groups::OsGroups;
 use crate::hosts;
+use crate::http::HttpServer;
 use crate::log::checkpoint::{self, Checkpointer};
 use crate::log::directory::{Directory, Identity};
 use crate::log::writer::LogWriter;
@@ -42,6 +44,7 @@ pub struct NameNodeHandle {
     identity: Identity,
     rpc: RpcServer,
     link: LinkServer,
+    http: HttpServer,
     core: CoreHandle,
     tasks: TaskTracker,
     stop: DropGuard,
@@ -49,7 +52,7 @@ pub struct NameNodeHandle {
 }
 
 impl NameNode {
-    /// Starts a NameNode on its directory, which is formatted if it is empty. On return both ports are open; until enough blocks are
+    /// Starts a NameNode on its directory, which is formatted if it is empty. On return its ports are open; until enough blocks are
     /// reported it is in safe mode.
     ///
     /// # Errors
@@ -83,11 +86,16 @@ impl NameNode {
             core: handle.clone(),
             config: Arc::clone(&config),
             identity: identity.clone(),
+            superuser: config.superuser_name(),
+            groups: OsGroups::default(),
             http: OnceLock::new(),
         });
         let audit = config.audit_log.as_deref().map(|file| {
             AuditLog::start(file, config.audit_log_limit.as_u64()).map_err(io_at("open the audit log", file))
         });
+        let http = HttpServer::start(Arc::clone(&admin)).await?;
+        // Set once, here.
+        let _ = admin.http.set(http.local_addr());
         let link = LinkServer::start(Arc::clone(&admin)).await?;
         let service = ClientService::new(Arc::clone(&admin), audit.transpose()?);
         let address = config.rpc_address;
@@ -96,11 +104,12 @@ impl NameNode {
             address,
             problem: problem.to_string(),
         })?;
-        tracing::info!(rpc = %rpc.local_addr(), link = %link.local_addr(), pool = identity.block_pool_id, "NameNode started");
+        tracing::info!(rpc = %rpc.local_addr(), link = %link.local_addr(), http = %http.local_addr(), pool = identity.block_pool_id, "NameNode started");
         Ok(NameNodeHandle {
             identity,
             rpc,
             link,
+            http,
             core: handle,
             tasks,
             stop,
@@ -207,6 +216,11 @@ impl NameNodeHandle {
         self.link.local_addr()
     }
 
+    /// Where `fsck`'s question, figures and health are served over HTTP.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http.local_addr()
+    }
+
     /// The cluster's name.
     pub fn cluster_id(&self) -> &str {
         &self.identity.cluster_id
@@ -228,6 +242,7 @@ impl NameNodeHandle {
         self.stop.disarm().cancel();
         self.rpc.shutdown().await;
         self.link.shutdown().await;
+        self.http.shutdown().await;
         self.tasks.close();
         self.tasks.wait().await;
         drop(self.core);

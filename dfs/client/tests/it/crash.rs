@@ -93,6 +93,7 @@ impl CrashCluster {
             dir: self.dir.path().join("namenode"),
             rpc_address: self.rpc,
             link_address: self.link,
+            http_address: "127.0.0.1:0".parse().unwrap(),
             superuser: USER.to_owned(),
             min_block_size: ByteSize::b(512),
             lost_grace: Duration::from_millis(500),

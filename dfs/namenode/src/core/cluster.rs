@@ -33,11 +33,11 @@ impl Core {
             AdminOperation::MarkLog => self.mark_log(caller),
             AdminOperation::MetaSave => self.meta_save(caller),
             AdminOperation::CheckSuperuser(what) => self.check_superuser_for(caller, what).map(|()| Reply::Void),
-            AdminOperation::CheckVolumes => Ok(self.check_volumes()),
+            AdminOperation::CheckVolumes { budget_ms } => self.check_volumes(caller, *budget_ms),
             AdminOperation::ChecksPending => Ok(self.checks_pending()),
             AdminOperation::FsckList { path, entries_after } => self.fsck_list(caller, path, entries_after.as_deref()),
             AdminOperation::FsckBlock { id } => self.fsck_one_block(caller, BlockId(*id)),
-            AdminOperation::CorruptHistory { path } => Ok(self.corrupt_history(path)),
+            AdminOperation::CorruptHistory { path } => self.corrupt_history(caller, path),
             AdminOperation::SetBalancerBandwidth { bytes_per_second } => {
                 self.set_balancer_bandwidth(caller, *bytes_per_second)
             }

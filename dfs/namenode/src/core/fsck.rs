@@ -13,35 +13,39 @@ use super::error::FsError;
 use super::inode::Slot;
 use super::locate::block_of;
 use super::namespace::is_within;
+use super::permission::{EXECUTE, READ};
 use super::replicas::StorageIx;
 
 /// Blocks in one page: a page is made while nobody else is served.
 const PAGE_BLOCKS: usize = 2_000;
-/// A check of all volumes that began this lately serves the next fsck too.
-const RECENT_CHECK_MS: u64 = 30_000;
-/// What each DataNode may spend on a check.
-const CHECK_BUDGET_MS: u32 = 5_000;
+/// After a check there is none for this many times as long as it took, so that somebody who asks again and again does not keep the disks busy.
+const REST: u64 = 9;
 
 /// The last check of all volumes.
 #[derive(Debug, Default)]
 pub struct VolumeChecks {
     sequence: u64,
-    began_tick_ms: Option<u64>,
+    began_tick_ms: u64,
+    /// When the last DataNode that was asked had answered or was gone; `None` while one is at it.
+    ended_tick_ms: Option<u64>,
     /// DataNodes asked, and the blocks that each verified once it answered.
     asked: BTreeMap<NodeIx, Option<u64>>,
 }
 
 impl Core {
-    /// Has all DataNodes verify what they hold, unless they did so lately.
-    pub(crate) fn check_volumes(&mut self) -> Reply {
+    /// Has all DataNodes verify what they hold for about `budget_ms`, unless they are at it or were just now.
+    pub(crate) fn check_volumes(&mut self, caller: &Caller, budget_ms: u32) -> Result<Reply, FsError> {
+        self.check_superuser_for(caller, "fsck")?;
         let now = self.now.tick_ms;
-        let recent = self
-            .volume_checks
-            .began_tick_ms
-            .is_some_and(|at| now < at + RECENT_CHECK_MS);
-        if !recent {
+        self.end_check();
+        let checks = &self.volume_checks;
+        let is_due = checks.sequence == 0
+            || checks
+                .ended_tick_ms
+                .is_some_and(|end| now >= end + REST * (end - checks.began_tick_ms));
+        if is_due {
             self.volume_checks.sequence += 1;
-            self.volume_checks.began_tick_ms = Some(now);
+            (self.volume_checks.began_tick_ms, self.volume_checks.ended_tick_ms) = (now, None);
             let live = self
                 .datanodes
                 .iter()
@@ -50,11 +54,23 @@ impl Core {
             self.volume_checks.asked = live.iter().map(|(ix, _)| (*ix, None)).collect();
             let sequence = self.volume_checks.sequence;
             for (_, session) in live {
-                let budget_ms = CHECK_BUDGET_MS;
                 self.send(session, Order::CheckVolumes { sequence, budget_ms });
             }
         }
-        self.checks_pending()
+        Ok(self.checks_pending())
+    }
+
+    /// Notes the end of a check once nobody is at it.
+    fn end_check(&mut self) {
+        if self.volume_checks.ended_tick_ms.is_none() && self.silent().next().is_none() {
+            self.volume_checks.ended_tick_ms = Some(self.now.tick_ms);
+        }
+    }
+
+    fn silent(&self) -> impl Iterator<Item = NodeIx> {
+        let asked = self.volume_checks.asked.iter();
+        let silent = asked.filter(|(ix, answer)| answer.is_none() && self.datanodes.is_live(**ix));
+        silent.map(|(ix, _)| *ix)
     }
 
     /// A DataNode has verified what it holds; what it found it reported before.
@@ -63,15 +79,14 @@ impl Core {
             && let Some(answer) = self.volume_checks.asked.get_mut(&node)
         {
             *answer = Some(verified);
+            self.end_check();
         }
     }
 
     /// Live DataNodes that have not answered the last check.
     pub(crate) fn checks_pending(&self) -> Reply {
-        let silent = self.volume_checks.asked.iter().filter(|(_, answer)| answer.is_none());
-        let silent = silent.filter(|(ix, _)| self.datanodes.is_live(**ix));
-        let names = silent.map(|(ix, _)| {
-            let node = &self.datanodes.node(*ix).descriptor;
+        let names = self.silent().map(|ix| {
+            let node = &self.datanodes.node(ix).descriptor;
             format!("{}:{}", node.ip, node.xfer_port)
         });
         Reply::Admin(AdminReply::Names(names.collect()))
@@ -91,6 +106,7 @@ impl Core {
         if !self.state.namespace.get(slot).is_directory() {
             return Ok(Reply::Admin(AdminReply::Fsck(Some(Vec::new()), false)));
         }
+        self.check_inode(caller, slot, READ | EXECUTE)?;
         let (mut entries, mut blocks) = (Vec::new(), 0);
         let mut rest = self.state.namespace.children_after(slot, after);
         for slot in rest.by_ref() {
@@ -116,6 +132,7 @@ impl Core {
             is_directory: file.is_none(),
             length: file.map_or(0, |file| self.file_length(file)),
             replication: file.map_or(0, |file| file.replication),
+            storage_policy: self.state.policy_of(slot),
             open: open.is_some(),
             blocks: blocks
                 .map(|slot| self.fsck_block(self.state.blocks.get(*slot)))
@@ -169,7 +186,8 @@ impl Core {
     }
 
     /// Replicas at or below a path that were found to be corrupt since the start.
-    pub(crate) fn corrupt_history(&self, path: &str) -> Reply {
+    pub(crate) fn corrupt_history(&self, caller: &Caller, path: &str) -> Result<Reply, FsError> {
+        self.check_superuser_for(caller, "fsck")?;
         let found = self
             .replication
             .corrupt_found()
@@ -182,11 +200,12 @@ impl Core {
                 block: found.replica,
                 node: format!("{}:{}", node.ip, node.xfer_port),
                 storage_id: storage.id.to_string(),
+                is_known: self.replication.is_corrupt(found.replica.id, found.storage),
                 found_unix_ms: found.unix_ms,
                 gone_unix_ms: found.gone_unix_ms,
             }
         });
-        Reply::Admin(AdminReply::CorruptReplicas(replicas.collect()))
+        Ok(Reply::Admin(AdminReply::CorruptReplicas(replicas.collect())))
     }
 
     /// Where the file of a block is, for the record of a corrupt replica.

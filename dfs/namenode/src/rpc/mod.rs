@@ -29,7 +29,6 @@ use crate::config::NameNodeConfig;
 use crate::core::command::{Caller, Operation, Reply};
 use crate::core::retry_cache::CallKey;
 use crate::driver::CoreHandle;
-use crate::groups::OsGroups;
 use crate::log::directory::Identity;
 use paths::path;
 
@@ -46,8 +45,6 @@ pub(crate) struct ClientService {
     config: Arc<NameNodeConfig>,
     identity: Identity,
     admin: Arc<Administration>,
-    superuser: String,
-    groups: OsGroups,
     audit: Option<AuditLog>,
 }
 
@@ -62,23 +59,12 @@ struct Call<'a> {
 impl ClientService {
     pub(crate) fn new(admin: Arc<Administration>, audit: Option<AuditLog>) -> Self {
         Self {
-            superuser: admin.config.superuser_name(),
-            groups: OsGroups::default(),
             audit,
             core: admin.core.clone(),
             config: Arc::clone(&admin.config),
             identity: admin.identity.clone(),
             admin,
         }
-    }
-
-    /// Groups of a caller, where the core does not know better: superusers need none, and configured users have those configured.
-    async fn groups_of(&self, user: &str) -> Arc<[String]> {
-        let config = &self.config;
-        if !config.os_groups || user == self.superuser || config.user_groups.contains_key(user) {
-            return Arc::default();
-        }
-        self.groups.of(user).await
     }
 }
 
@@ -259,7 +245,7 @@ impl RpcService for ClientService {
         let call = Call {
             service: self,
             context: &context,
-            groups: self.groups_of(&context.user).await,
+            groups: self.admin.groups_of(&context.user).await,
         };
         let answer = self.dispatch(&call, request).await;
         answer.map_err(|refusal| naming_operation(&context.method, refusal))

@@ -6,7 +6,7 @@ use quarry_dfs_namenode::NameNodeHandle;
 use quarry_dfs_wire::proto::dfs_v1::data_node_link_client::DataNodeLinkClient;
 use quarry_dfs_wire::proto::dfs_v1::{
     BlockReport, FromDataNode, FullBlockReport, Heartbeat, Register, Registered, Replica, ReplicaChange, ReplicaEvent,
-    ReplicaState, Storage, ToDataNode, from_data_node, to_data_node,
+    ReplicaState, Storage, ToDataNode, VolumesChecked, from_data_node, to_data_node,
 };
 use quarry_dfs_wire::proto::hadoop::hdfs::ExtendedBlockProto;
 use tokio::sync::mpsc;
@@ -122,10 +122,15 @@ impl FakeDataNode {
 
     /// Reports a finalized replica without waiting for the acknowledgement.
     pub(crate) async fn received(&self, block: &ExtendedBlockProto) -> u64 {
+        self.changed(block, ReplicaChange::Received).await
+    }
+
+    /// Reports what became of a replica without waiting for the acknowledgement.
+    pub(crate) async fn changed(&self, block: &ExtendedBlockProto, change: ReplicaChange) -> u64 {
         let sequence = self.next_sequence();
         let event = ReplicaEvent {
             storage_id: format!("DS-{}", self.n),
-            change: ReplicaChange::Received as i32,
+            change: change as i32,
             replica: Some(replica(block)),
         };
         self.send(from_data_node::Message::BlockReport(BlockReport {
@@ -134,6 +139,16 @@ impl FakeDataNode {
         }))
         .await;
         sequence
+    }
+
+    /// Answers an order to verify everything.
+    pub(crate) async fn volumes_checked(&self, sequence: u64) {
+        let blocks_verified = 1;
+        let checked = VolumesChecked {
+            sequence,
+            blocks_verified,
+        };
+        self.send(from_data_node::Message::VolumesChecked(checked)).await;
     }
 
     pub(crate) async fn heartbeat(&self) {

@@ -5,6 +5,8 @@ mod admin;
 mod attributes;
 mod durability;
 mod fake_datanode;
+mod fsck;
+mod http;
 mod protocol;
 mod replication;
 mod support;

@@ -67,7 +67,10 @@ pub enum AdminOperation {
     /// Only checks that the caller is a superuser, for the operation of this name.
     CheckSuperuser(&'static str),
     /// Has all DataNodes verify what they hold; the answer names those that are still at it.
-    CheckVolumes,
+    CheckVolumes {
+        /// What each may spend on it.
+        budget_ms: u32,
+    },
     /// DataNodes that are still at it.
     ChecksPending,
     /// A path, or the entries of a directory behind a name, with all that is known of their blocks.
@@ -196,6 +199,8 @@ pub struct FsckEntry {
     pub length: u64,
     /// Replicas wanted.
     pub replication: u16,
+    /// Id of the storage policy that it has or inherits.
+    pub storage_policy: u8,
     /// Being written.
     pub open: bool,
     /// In file order.
@@ -255,9 +260,11 @@ pub struct CorruptReplica {
     pub node: String,
     /// Its volume.
     pub storage_id: String,
+    /// It is still there and not replaced.
+    pub is_known: bool,
     /// When, milliseconds since the epoch.
     pub found_unix_ms: u64,
-    /// When it was replaced or removed.
+    /// When it was seen to be replaced or removed.
     pub gone_unix_ms: Option<u64>,
 }
 
