@@ -5,12 +5,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use axum::extract::{Query, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use hyper::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::Shared;
+use super::out::Body;
+use super::query::Query;
+use super::{Shared, response};
 use crate::admin::{Administration, caller};
 use crate::core::command::{ClusterStatus, DataNodeStatus};
 use crate::core::datanodes::AdminState;
@@ -20,22 +20,16 @@ use crate::driver::unix_ms;
 type Bean = Map<String, Value>;
 
 /// Answers `/jmx`.
-pub(super) async fn serve(State(shared): State<Shared>, Query(pairs): Query<Vec<(String, String)>>) -> Response {
-    let value = |name: &str| {
-        pairs
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    };
+pub(super) async fn serve(shared: &Shared, query: &Query) -> Response<Body> {
     let answer = match beans(&shared.admin).await {
-        Ok(beans) => select(beans, value("get"), value("qry")),
+        Ok(beans) => select(beans, query.get("get"), query.get("qry")),
         Err(problem) => failure(&problem.to_string()),
     };
-    let kind = [
-        (header::CONTENT_TYPE, "application/json; charset=utf8"),
-        (header::CACHE_CONTROL, "no-cache"),
-    ];
-    (kind, format!("{answer:#}\n")).into_response()
+    response(
+        StatusCode::OK,
+        "application/json; charset=utf8",
+        Body::of(format!("{answer:#}\n")),
+    )
 }
 
 fn failure(message: &str) -> Value {

@@ -3,20 +3,19 @@
 use std::fmt::{Display, Write};
 use std::net::{IpAddr, Ipv4Addr};
 
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use hyper::{Response, StatusCode};
 
-use super::Shared;
+use super::out::Body;
+use super::{Shared, response};
 use crate::admin::caller;
 use crate::core::command::{ClusterStatus, DataNodeStatus};
 use crate::core::datanodes::Liveness;
 
 /// Answers `/metrics`.
-pub(super) async fn serve(State(shared): State<Shared>) -> Response {
+pub(super) async fn serve(shared: &Shared) -> Response<Body> {
     let nobody = caller("", IpAddr::V4(Ipv4Addr::LOCALHOST));
     match shared.admin.report(nobody).await {
-        Ok(status) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text(&status)).into_response(),
+        Ok(status) => response(StatusCode::OK, "text/plain; version=0.0.4", Body::of(text(&status))),
         Err(problem) => super::text(StatusCode::SERVICE_UNAVAILABLE, problem.to_string()),
     }
 }

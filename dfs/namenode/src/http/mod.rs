@@ -16,20 +16,19 @@ mod fsck;
 mod jmx;
 mod metrics;
 mod out;
+mod query;
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{Request, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Extension, Router};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +36,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{Administration, caller};
 use crate::error::{Error, Result};
+use out::Body;
+use query::Query;
 
 /// Connections served at a time.
 const CONNECTIONS: usize = 256;
@@ -92,7 +93,7 @@ impl HttpServer {
             checks: Arc::new(Semaphore::new(CHECKS)),
             tasks: tasks.clone(),
         };
-        tasks.spawn(accept(listener, router(shared), stop.clone(), tasks.clone()));
+        tasks.spawn(accept(listener, shared, stop.clone(), tasks.clone()));
         Ok(Self {
             local_addr,
             stop,
@@ -119,18 +120,7 @@ impl Drop for HttpServer {
     }
 }
 
-fn router(shared: Shared) -> Router {
-    Router::new()
-        .route("/fsck", get(fsck::serve))
-        .route("/jmx", get(jmx::serve))
-        .route("/metrics", get(metrics::serve))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .fallback(unknown)
-        .with_state(shared)
-}
-
-async fn accept(listener: TcpListener, router: Router, stop: CancellationToken, tasks: TaskTracker) {
+async fn accept(listener: TcpListener, shared: Shared, stop: CancellationToken, tasks: TaskTracker) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = async {
@@ -145,7 +135,7 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken, 
         match accepted {
             Some((Ok((stream, peer)), permit)) => {
                 let cut = stop.child_token();
-                tasks.spawn(serve(stream, peer.ip().to_canonical(), router.clone(), cut, permit));
+                tasks.spawn(serve(stream, peer.ip().to_canonical(), shared.clone(), cut, permit));
             }
             Some((Err(problem), _)) => {
                 tracing::warn!(%problem, "an HTTP connection cannot be accepted");
@@ -156,11 +146,14 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken, 
     }
 }
 
-async fn serve(stream: TcpStream, peer: IpAddr, router: Router, cut: CancellationToken, _permit: OwnedSemaphorePermit) {
+async fn serve(stream: TcpStream, peer: IpAddr, shared: Shared, cut: CancellationToken, _permit: OwnedSemaphorePermit) {
     // Without it answers are only slower.
     let _ = stream.set_nodelay(true);
     let connection = Connection { peer, cut: cut.clone() };
-    let service = TowerToHyperService::new(router.layer(Extension(connection)));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (shared, connection) = (shared.clone(), connection.clone());
+        async move { Ok::<_, Infallible>(answer(shared, connection, &request).await) }
+    });
     let mut http = http1::Builder::new();
     let served = http
         .timer(TokioTimer::new())
@@ -175,24 +168,45 @@ async fn serve(stream: TcpStream, peer: IpAddr, router: Router, cut: Cancellatio
     }
 }
 
+async fn answer(shared: Shared, connection: Connection, request: &Request<Incoming>) -> Response<Body> {
+    if request.method() != Method::GET {
+        let refusal = format!("{}: expected GET", request.method());
+        return text(StatusCode::METHOD_NOT_ALLOWED, refusal);
+    }
+    let query = Query::of(request.uri().query().unwrap_or_default());
+    match request.uri().path() {
+        "/fsck" => fsck::serve(shared, connection, &query).await,
+        "/jmx" => jmx::serve(&shared, &query).await,
+        "/metrics" => metrics::serve(&shared).await,
+        "/healthz" => healthz(&shared).await,
+        "/readyz" => readyz(&shared).await,
+        path => text(
+            StatusCode::NOT_FOUND,
+            format!("{path}: not served here; expected /fsck, /jmx, /metrics, /healthz or /readyz"),
+        ),
+    }
+}
+
+/// An answer that no cache keeps.
+fn response(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
 /// A text with a status.
-fn text(status: StatusCode, text: impl Into<String>) -> Response {
+fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
     let mut text = text.into();
     if !text.ends_with('\n') {
         text.push('\n');
     }
-    (status, [(header::CONTENT_TYPE, "text/plain;charset=utf-8")], text).into_response()
+    response(status, "text/plain;charset=utf-8", Body::of(text))
 }
 
-async fn unknown(request: Request<Body>) -> Response {
-    let path = request.uri().path();
-    text(
-        StatusCode::NOT_FOUND,
-        format!("{path}: not served here; expected /fsck, /jmx, /metrics, /healthz or /readyz"),
-    )
-}
-
-async fn healthz(State(shared): State<Shared>) -> Response {
+async fn healthz(shared: &Shared) -> Response<Body> {
     // An answer comes from the core: it is not poisoned, and its owner thread takes commands.
     let nobody = caller("", IpAddr::V4(Ipv4Addr::LOCALHOST));
     match shared.admin.report(nobody).await {
@@ -201,7 +215,7 @@ async fn healthz(State(shared): State<Shared>) -> Response {
     }
 }
 
-async fn readyz(State(shared): State<Shared>) -> Response {
+async fn readyz(shared: &Shared) -> Response<Body> {
     let nobody = caller("", IpAddr::V4(Ipv4Addr::LOCALHOST));
     match shared.admin.report(nobody).await.map(|status| status.safe_mode) {
         Ok(None) => text(StatusCode::OK, "ok"),

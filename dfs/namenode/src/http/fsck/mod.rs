@@ -25,15 +25,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Extension;
-use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use hyper::{Response, StatusCode};
 use tokio::time::{sleep, timeout};
 
 use super::clock::date;
-use super::out::{Gone, Out};
-use super::{Connection, Shared, text};
+use super::out::{Body, Gone, Out};
+use super::query::Query;
+use super::{Connection, Shared, response, text};
 use crate::admin::{Administration, unexpected};
 use crate::core::acl_calls::Modes;
 use crate::core::command::{AdminOperation, AdminReply, Caller, CorruptReplica, FsckEntry, Operation, Reply};
@@ -74,16 +72,12 @@ impl From<FsError> for Stop {
 }
 
 /// Answers `/fsck`.
-pub(super) async fn serve(
-    State(shared): State<Shared>,
-    Extension(connection): Extension<Connection>,
-    Query(pairs): Query<Vec<(String, String)>>,
-) -> Response {
+pub(super) async fn serve(shared: Shared, connection: Connection, query: &Query) -> Response<Body> {
     let Ok(turn) = Arc::clone(&shared.checks).try_acquire_owned() else {
         let busy = "fsck: as many checks as may run at a time are running: try again later";
         return text(StatusCode::SERVICE_UNAVAILABLE, busy);
     };
-    let options = Options::of(&pairs);
+    let options = Options::of(query);
     let caller = Caller {
         groups: shared.admin.groups_of(&options.user).await,
         ..crate::admin::caller(&options.user, connection.peer)
@@ -104,11 +98,7 @@ pub(super) async fn serve(
         check.run(options).await;
         drop(turn);
     });
-    (
-        [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")],
-        body,
-    )
-        .into_response()
+    response(StatusCode::OK, kind, body)
 }
 
 /// A check under way.

@@ -1,5 +1,7 @@
 //! What a check is asked for: HDFS's parameters, and some of our own.
 
+use super::super::query::Query;
+
 /// HDFS's name for a caller that does not say who it is.
 const NOBODY: &str = "dr.who";
 
@@ -35,13 +37,13 @@ pub(super) struct Options {
 
 impl Options {
     /// From the pairs of a query. Unknown ones are ignored, as HDFS does.
-    pub(super) fn of(pairs: &[(String, String)]) -> Self {
+    pub(super) fn of(query: &Query) -> Self {
         let mut options = Self {
             user: NOBODY.to_owned(),
             path: "/".to_owned(),
             ..Self::default()
         };
-        for (name, value) in pairs {
+        for (name, value) in query.iter() {
             options.take(name, value);
         }
         options
@@ -91,19 +93,11 @@ mod tests {
 
     #[test]
     fn parameters_are_hdfs_s() {
-        let pairs = [
-            ("ugi", "ann"),
-            ("path", "/a b"),
-            ("files", "1"),
-            ("blockId", "blk_1 blk_2 "),
-            ("x", "1"),
-        ];
-        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let options = Options::of(&pairs);
+        let options = Options::of(&Query::of("ugi=ann&path=/a%20b&files=1&blockId=blk_1+blk_2+&x=1"));
         assert_eq!((options.user.as_str(), options.path.as_str()), ("ann", "/a b"));
         assert!(options.files && !options.blocks);
         assert_eq!(options.block_ids, ["blk_1", "blk_2"]);
-        let none = Options::of(&[]);
+        let none = Options::of(&Query::default());
         assert_eq!((none.user.as_str(), none.path.as_str()), ("dr.who", "/"));
     }
 }
