@@ -106,10 +106,11 @@ mod tests {
         let schema = Schema::new(vec![Field::new("d", DataType::Decimal128(15, 2), false)]);
         CatalogObject::Table {
             table: TableDefinition {
-                format: TableFormat::Parquet,
-                location: "hdfs:///t".into(),
-                schema: Arc::new(schema),
-                options: BTreeMap::new(),
+                partition_columns: vec!["d".to_owned()],
+                managed: true,
+                comment: Some("of people".to_owned()),
+                properties: [("owner".to_owned(), "ada".to_owned())].into(),
+                ..TableDefinition::new(TableFormat::Parquet, "hdfs:///t", Arc::new(schema))
             },
         }
     }

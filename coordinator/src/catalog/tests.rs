@@ -207,12 +207,11 @@ async fn a_second_coordinator_finds_everything_after_a_restart() {
 async fn a_view_does_not_replace_a_table() {
     let (_, one, _) = pair();
     let table = CatalogObject::Table {
-        table: quarry_engine::formats::TableDefinition {
-            format: quarry_engine::formats::TableFormat::Csv,
-            location: "hdfs:///t".into(),
-            schema: Arc::new(datafusion::arrow::datatypes::Schema::empty()),
-            options: Default::default(),
-        },
+        table: quarry_engine::formats::TableDefinition::new(
+            quarry_engine::formats::TableFormat::Csv,
+            "hdfs:///t",
+            Arc::new(datafusion::arrow::datatypes::Schema::empty()),
+        ),
     };
     one.create_object("default", "t", &table, IfExists::Fail, "me")
         .await

@@ -44,10 +44,8 @@ pub(crate) async fn define(create: &CreateExternalTable, scope: &Scope) -> Resul
         Arc::new(declared.clone())
     };
     let definition = TableDefinition {
-        format,
-        location,
-        schema: stored_schema(&schema),
         options,
+        ..TableDefinition::new(format, location, stored_schema(&schema))
     };
     // Opening it reads the options: a table that cannot be opened is not created.
     scope.view.tables.open(&definition)?;

@@ -1,6 +1,5 @@
 //! A coordinator's execution half with workers, each on a runtime of its own so that it can be killed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -196,12 +195,8 @@ async fn session(execution: &Execution, files: &MemoryFiles, batch_size: Option<
                 .put(&format!("w/{}/part-{index}.parquet", table.name), bytes)
                 .await;
         }
-        let definition = TableDefinition {
-            format: TableFormat::Parquet,
-            location: format!("hdfs:///w/{}", table.name),
-            schema: table.schema(),
-            options: BTreeMap::new(),
-        };
+        let location = format!("hdfs:///w/{}", table.name);
+        let definition = TableDefinition::new(TableFormat::Parquet, location, table.schema());
         schema
             .register_table(table.name.to_owned(), execution.tables().open(&definition).unwrap())
             .unwrap();

@@ -51,4 +51,34 @@ pub struct TableDefinition {
     /// `newlines_in_values`, `null_regex`, `compression`.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
+    /// Columns of `schema`, in order, whose values are in the directories (`k=v`) rather than in the files; they are the last
+    /// columns of the schema.
+    #[serde(default)]
+    pub partition_columns: Vec<String>,
+    /// Whether the files are ours: written by statements, named by the table's newest version, deleted with the table.
+    #[serde(default)]
+    pub managed: bool,
+    /// What a person says about the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Further properties, kept as they are given.
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
+}
+
+impl TableDefinition {
+    /// An external table without options, partitions or anything else.
+    #[must_use]
+    pub fn new(format: TableFormat, location: impl Into<String>, schema: SchemaRef) -> Self {
+        Self {
+            format,
+            location: location.into(),
+            schema,
+            options: BTreeMap::new(),
+            partition_columns: Vec::new(),
+            managed: false,
+            comment: None,
+            properties: BTreeMap::new(),
+        }
+    }
 }

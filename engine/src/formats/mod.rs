@@ -4,15 +4,17 @@
 //! - [`infer`]: what is found out when a table is declared without columns
 //! - [`table`]: the table provider: one located listing, splits, statistics
 //! - [`footers`]: statistics and row groups of Parquet files, remembered by file
+//! - [`partition_path`]: partition values as directory names
 //! - [`reading`]: scans whose bytes are counted by where they came from
 
 mod counted_text;
 pub mod definition;
 pub mod footers;
-mod format;
+pub(crate) mod format;
 pub mod infer;
+pub mod partition_path;
 pub mod reading;
-mod schema_text;
+pub(crate) mod schema_text;
 pub mod table;
 
 pub use definition::{TableDefinition, TableFormat};
