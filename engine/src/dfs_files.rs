@@ -4,12 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::DateTime;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use datafusion::error::{DataFusionError, Result};
 use object_store::ObjectStore;
-use quarry_dfs_client::{DataNodeInfo, DfsClient, DfsClientConfig, DfsObjectStore, LocatedFile, ReadStats};
+use quarry_dfs_client::{
+    CreateOptions, DataNodeInfo, DfsClient, DfsClientConfig, DfsObjectStore, Error as DfsError, FileWriter,
+    LocatedFile, MkdirOptions, ReadStats, RenameOptions,
+};
 
-use crate::files::{ByteCounts, DataFile, FileSystem, FileSystems};
+use crate::error::STORAGE_WRITE_FAILED;
+use crate::files::{ByteCounts, DataFile, DirectoryEntry, FileSystem, FileSystems, NewFile, Renamed};
 use crate::split::{BlockSpan, Hosts, ReplicaHost};
 
 /// The distributed file system, through its client.
@@ -60,12 +65,97 @@ impl FileSystem for DfsFileSystem {
         let files = files.map_err(|error| DataFusionError::External(Box::new(error)))?;
         Ok(files.into_iter().map(data_file).collect())
     }
+
+    async fn entries(&self, path: &str) -> Result<Option<Vec<DirectoryEntry>>> {
+        match self.store.client().list(path).await {
+            Ok(entries) => Ok(Some(entries.iter().map(directory_entry).collect())),
+            Err(DfsError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(external(error)),
+        }
+    }
+
+    async fn block_size(&self) -> Result<u64> {
+        if let Some(size) = self.store.client().config().block_size {
+            return Ok(size.as_u64());
+        }
+        let defaults = self.store.client().server_defaults().await.map_err(external)?;
+        Ok(defaults.block_size)
+    }
+
+    async fn create(&self, path: &str) -> Result<Box<dyn NewFile>> {
+        let options = CreateOptions {
+            create_parent: false,
+            ..CreateOptions::default()
+        };
+        let writer = self.store.client().create(path, options).await.map_err(write_failed)?;
+        Ok(Box::new(NewDfsFile(writer)))
+    }
+
+    async fn make_directory(&self, path: &str, with_parents: bool) -> Result<()> {
+        let options = MkdirOptions {
+            create_parent: with_parents,
+            ..MkdirOptions::default()
+        };
+        self.store
+            .client()
+            .mkdir_with(path, options)
+            .await
+            .map_err(write_failed)
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<Renamed> {
+        let options = RenameOptions { overwrite: false };
+        match self.store.client().rename(from, to, options).await {
+            Ok(()) => Ok(Renamed::Done),
+            Err(DfsError::AlreadyExists { .. }) => Ok(Renamed::TargetExists),
+            Err(DfsError::NotFound { .. } | DfsError::ParentNotDirectory { .. }) => Ok(Renamed::Missing),
+            Err(error) => Err(external(error)),
+        }
+    }
+
+    async fn delete(&self, path: &str) -> Result<bool> {
+        self.store.client().delete(path, true).await.map_err(external)
+    }
+}
+
+struct NewDfsFile(FileWriter);
+
+#[async_trait]
+impl NewFile for NewDfsFile {
+    async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.0.write(bytes).await.map_err(write_failed)
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        self.0.close().await.map(drop).map_err(write_failed)
+    }
+}
+
+fn external(error: DfsError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// In words that survive the way to the coordinator.
+fn write_failed(error: DfsError) -> DataFusionError {
+    external(error).context(STORAGE_WRITE_FAILED)
+}
+
+fn time(milliseconds: u64) -> DateTime<Utc> {
+    let time = i64::try_from(milliseconds)
+        .ok()
+        .and_then(DateTime::from_timestamp_millis);
+    time.unwrap_or_default()
+}
+
+fn directory_entry(status: &quarry_dfs_client::FileStatus) -> DirectoryEntry {
+    DirectoryEntry {
+        name: status.name().to_owned(),
+        is_directory: status.is_directory(),
+        modified: time(status.modification_time_ms),
+    }
 }
 
 fn data_file(file: LocatedFile) -> DataFile {
-    let modified = i64::try_from(file.status.modification_time_ms)
-        .ok()
-        .and_then(DateTime::from_timestamp_millis);
     let blocks = file.blocks.blocks.iter().map(|block| BlockSpan {
         offset: block.offset,
         length: block.block.block.length,
@@ -74,7 +164,7 @@ fn data_file(file: LocatedFile) -> DataFile {
     DataFile {
         path: file.status.path.clone(),
         size: file.blocks.length,
-        modified: modified.unwrap_or_default(),
+        modified: time(file.status.modification_time_ms),
         blocks: blocks.collect(),
     }
 }

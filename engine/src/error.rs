@@ -16,6 +16,8 @@ const LOST_WORKER: &str = "lost worker ";
 const NO_PLAN_CAME: &str = "timed-out while waiting for the plan to be set";
 /// Begins the text of a failed read of table data.
 pub const STORAGE_FAILED: &str = "storage read failed";
+/// Begins the text of a failed write of table data.
+pub const STORAGE_WRITE_FAILED: &str = "storage write failed";
 /// Begins the text of a caught panic.
 pub const PANICKED: &str = "operator panicked";
 /// Part of the text that remains of a panic in a task which an operator had spawned and joined.
@@ -79,6 +81,7 @@ pub fn classify(error: &DataFusionError) -> Classified {
         (TASK_PANICKED, ErrorClass::Bug),
         (CANCELLED, ErrorClass::Cancelled),
         (STORAGE_FAILED, ErrorClass::Storage),
+        (STORAGE_WRITE_FAILED, ErrorClass::Storage),
     ];
     if let Some((_, class)) = marked.iter().find(|(marker, _)| text.contains(marker)) {
         return Classified::of(*class);

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
@@ -39,7 +40,47 @@ pub trait ByteCounts: Send + Sync {
     fn remote(&self) -> u64;
 }
 
+/// An entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    /// Name within the directory.
+    pub name: String,
+    /// Whether it is a directory.
+    pub is_directory: bool,
+    /// When it was last changed, on the file system's clock.
+    pub modified: DateTime<Utc>,
+}
+
+/// How a rename ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renamed {
+    /// The old name is gone, the new one is there.
+    Done,
+    /// Something has the new name; nothing was changed.
+    TargetExists,
+    /// The old name, or the directory for the new one, is not there.
+    Missing,
+}
+
+/// A new file that is being written. Dropped without [`close`](Self::close) it is left unfinished, for whoever deletes its directory.
+#[async_trait]
+pub trait NewFile: Send {
+    /// Appends bytes. Waits while the file system is behind.
+    ///
+    /// # Errors
+    /// If the file system fails; the file is of no more use.
+    async fn write(&mut self, bytes: Bytes) -> Result<()>;
+
+    /// Ends the file. When this returns its bytes are durable.
+    ///
+    /// # Errors
+    /// If the file system fails.
+    async fn close(self: Box<Self>) -> Result<()>;
+}
+
 /// A file system that holds tables.
+///
+/// The methods that change something have bodies that refuse: a file system to read from needs none of them.
 #[async_trait]
 pub trait FileSystem: Send + Sync + fmt::Debug {
     /// Its files as objects; object paths are file paths without the leading slash.
@@ -53,6 +94,94 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// # Errors
     /// If there is nothing at `path`, or the file system does not answer.
     async fn list_located(&self, path: &str) -> Result<Vec<DataFile>>;
+
+    /// What is in the directory at `path`; `None` if there is no such directory.
+    ///
+    /// # Errors
+    /// If the file system does not answer, or a file is there.
+    async fn entries(&self, path: &str) -> Result<Option<Vec<DirectoryEntry>>> {
+        Err(read_only(path))
+    }
+
+    /// The whole content of a small file; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the file system does not answer.
+    async fn read(&self, path: &str) -> Result<Option<Bytes>> {
+        let path = object_store::path::Path::parse(path)?;
+        match object_store::ObjectStoreExt::get(self.store().as_ref(), &path).await {
+            Ok(found) => Ok(Some(found.bytes().await?)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Bytes of a block of new files.
+    ///
+    /// # Errors
+    /// If the file system does not answer.
+    async fn block_size(&self) -> Result<u64> {
+        Err(read_only("/"))
+    }
+
+    /// Begins a file in a directory that is there, under a name that is free. Its first replicas go to the writer's own node.
+    ///
+    /// # Errors
+    /// If the name is taken, the directory is not there, or the file system does not answer.
+    async fn create(&self, path: &str) -> Result<Box<dyn NewFile>> {
+        Err(read_only(path))
+    }
+
+    /// Makes a directory; nothing happens if it is there. `with_parents` also makes those above it, otherwise they must be there.
+    ///
+    /// # Errors
+    /// If a parent is missing, a file is in the way, or the file system does not answer.
+    async fn make_directory(&self, path: &str, _with_parents: bool) -> Result<()> {
+        Err(read_only(path))
+    }
+
+    /// Gives a file or directory another name in one step, unless something has that name. Parents must be there.
+    ///
+    /// # Errors
+    /// If the file system does not answer.
+    async fn rename(&self, from: &str, _to: &str) -> Result<Renamed> {
+        Err(read_only(from))
+    }
+
+    /// Deletes a file, or a directory with all that is in it; whether there was one.
+    ///
+    /// # Errors
+    /// If the file system does not answer.
+    async fn delete(&self, path: &str) -> Result<bool> {
+        Err(read_only(path))
+    }
+}
+
+fn read_only(path: &str) -> DataFusionError {
+    DataFusionError::NotImplemented(format!("{path}: this file system is for reading only"))
+}
+
+/// Puts a small file in its place in one step: written beside it under a hidden name, closed durably, renamed. Nobody sees a part of
+/// it. False if something has that name already.
+///
+/// # Errors
+/// If the directory is not there, or the file system does not answer.
+pub async fn publish(files: &dyn FileSystem, path: &str, content: Bytes) -> Result<bool> {
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let hidden = format!("{directory}/.{name}-{}", uuid::Uuid::new_v4().simple());
+    let mut file = files.create(&hidden).await?;
+    file.write(content).await?;
+    file.close().await?;
+    match files.rename(&hidden, path).await? {
+        Renamed::Done => Ok(true),
+        Renamed::TargetExists => {
+            files.delete(&hidden).await?;
+            Ok(false)
+        }
+        Renamed::Missing => Err(DataFusionError::Execution(format!(
+            "{path}: its directory was removed while it was written"
+        ))),
+    }
 }
 
 /// A table's location, taken apart.

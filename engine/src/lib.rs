@@ -4,6 +4,7 @@
 //! - [`formats`]: tables over files, from their definition to a scan of block-aligned splits
 //! - [`split`]: how files are cut along blocks; [`files`]: where files and their blocks are looked up
 //! - [`codec`], [`panic_guard`], [`yielding`]: our own plan operators and rules, and how they travel; [`channels`]: the connections they travel on
+//! - [`write`](mod@write): rows on their way into new files, beside the nodes that make them
 //! - [`registration`]: the protocol by which a worker becomes known
 //! - [`error`], [`figures`], [`id`]: what a query's failure, its figures and its name are
 //!
@@ -22,4 +23,5 @@ pub mod panic_guard;
 pub mod registration;
 pub mod session;
 pub mod split;
+pub mod write;
 pub mod yielding;

@@ -45,6 +45,7 @@ impl WorkerSessionBuilder for Sessions {
         unpack_execution_options(&packed.unwrap_or_default(), config.options_mut())?;
         let rewriter = self.clone();
         let config = config
+            .with_extension(Arc::clone(&self.files))
             .with_distributed_channel_resolver(self.channels.clone())
             .with_distributed_user_codec(EngineCodec)
             .with_distributed_worker_plan_rewrite_handler(move |event: WorkerPlanRewriteEvent<'_>| {

@@ -20,6 +20,7 @@ use quarry_engine::formats::reading::count_bytes;
 use quarry_engine::id::QueryId;
 use quarry_engine::panic_guard::GuardPanics;
 use quarry_engine::session::{MIN_PARTITIONS, RuntimeOptions, runtime_env, session_config};
+use quarry_engine::write::WritePlanner;
 use quarry_engine::yielding::YieldInJoins;
 use serde::{Deserialize, Serialize};
 
@@ -152,12 +153,15 @@ impl Execution {
     /// A session over `catalogs` with the options that this engine's plans assume.
     #[must_use]
     pub fn session_state(&self, catalogs: Arc<dyn CatalogProviderList>) -> SessionState {
-        let config = session_config(self.shared.partitions).with_create_default_catalog_and_schema(false);
+        let config = session_config(self.shared.partitions)
+            .with_create_default_catalog_and_schema(false)
+            .with_extension(Arc::clone(self.shared.tables.files()));
         SessionStateBuilder::new()
             .with_default_features()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.shared.runtime))
             .with_catalog_list(catalogs)
+            .with_query_planner(Arc::new(WritePlanner))
             .with_physical_optimizer_rule(Arc::new(YieldInJoins))
             .with_physical_optimizer_rule(Arc::new(GuardPanics))
             .build()

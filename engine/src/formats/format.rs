@@ -80,12 +80,12 @@ fn csv(options: &BTreeMap<String, String>, state: &dyn Session) -> Result<ReadFo
 }
 
 /// `OPTIONS ('format.delimiter' '|')` and `OPTIONS (delimiter '|')` mean the same.
-fn plain_key(key: &str) -> String {
+pub(crate) fn plain_key(key: &str) -> String {
     let key = key.to_ascii_lowercase();
     key.strip_prefix("format.").map_or_else(|| key.clone(), str::to_owned)
 }
 
-fn one_character(key: &str, value: &str) -> Result<String> {
+pub(crate) fn one_character(key: &str, value: &str) -> Result<String> {
     if !ONE_CHARACTER.contains(&key) {
         return Ok(value.to_owned());
     }
@@ -100,7 +100,7 @@ fn one_character(key: &str, value: &str) -> Result<String> {
     }
 }
 
-fn refused(format: &str, key: &str, value: &str, error: &DataFusionError) -> DataFusionError {
+pub(crate) fn refused(format: &str, key: &str, value: &str, error: &DataFusionError) -> DataFusionError {
     DataFusionError::Plan(format!(
         "{format} option {key} = {value:?}: {}",
         error.strip_backtrace()

@@ -14,7 +14,7 @@ use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -24,6 +24,7 @@ use super::definition::{TableDefinition, TableFormat};
 use super::footers::{FileFacts, Footers};
 use super::format::{ReadFormat, read_format};
 use super::infer::object_meta;
+use super::manifest::Versions;
 use crate::files::{DataFile, FileSystem, FileSystems, Location};
 use crate::split::{Split, SplitPlacement, cut_at_row_groups, cut_evenly, pack, uncut};
 
@@ -37,6 +38,8 @@ pub struct DfsTable {
     definition: TableDefinition,
     location: Location,
     files: Arc<dyn FileSystem>,
+    /// Of a managed table.
+    versions: Option<Versions>,
     footers: Footers,
     merged: Mutex<Option<Merged>>,
 }
@@ -55,10 +58,14 @@ impl DfsTable {
     pub fn new(definition: TableDefinition, files: &FileSystems) -> Result<Self> {
         let location = Location::parse(&definition.location)?;
         let files = files.get(&location);
+        let versions = definition
+            .managed
+            .then(|| Versions::new(Arc::clone(&files), &location.path));
         Ok(Self {
             definition,
             location,
             files,
+            versions,
             footers: Footers::default(),
             merged: Mutex::new(None),
         })
@@ -106,10 +113,45 @@ impl DfsTable {
         format.file_format.create_physical_plan(state, config).await
     }
 
+    /// The versions of a managed table.
+    #[must_use]
+    pub fn versions(&self) -> Option<&Versions> {
+        self.versions.as_ref()
+    }
+
     async fn list(&self) -> Result<Vec<DataFile>> {
+        if let Some(versions) = &self.versions {
+            return self.list_managed(versions).await;
+        }
         let listed = self.files.list_located(&self.location.path).await;
         let listed = listed.map_err(|error| error.context(format!("listing {}", self.location)))?;
         let mut files = visible_files(listed, &self.location.path);
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
+    }
+
+    /// The files that the newest version names. All must be there: a missing one must not pass for missing rows.
+    async fn list_managed(&self, versions: &Versions) -> Result<Vec<DataFile>> {
+        let newest = versions.newest().await?;
+        let (_, manifest) = newest.ok_or_else(|| {
+            DataFusionError::Execution(format!(
+                "managed table at {} has no version: its files are gone",
+                self.location
+            ))
+        })?;
+        let mut named = manifest.paths();
+        if named.is_empty() {
+            return Ok(Vec::new());
+        }
+        let data = versions.data();
+        let mut files = self.files.list_located(&data).await?;
+        files.retain(|file| named.remove(file.path[data.len()..].trim_start_matches('/')));
+        if let Some(missing) = named.into_iter().next() {
+            return Err(DataFusionError::Execution(format!(
+                "managed table at {}: file {missing} of its newest version is missing",
+                self.location
+            )));
+        }
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(files)
     }
