@@ -94,7 +94,6 @@ pub(super) fn decode(content: &[u8]) -> Result<CatalogObject, String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use datafusion::arrow::datatypes::{DataType, Field, Schema};
