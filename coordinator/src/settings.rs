@@ -35,6 +35,7 @@ const ALLOWED: &[&str] = &[
     "datafusion.optimizer.filter_null_join_keys",
     "datafusion.optimizer.hash_join_single_partition_threshold",
     "datafusion.optimizer.hash_join_single_partition_threshold_rows",
+    "datafusion.optimizer.join_reordering",
     "datafusion.optimizer.prefer_existing_sort",
     "datafusion.optimizer.prefer_hash_join",
     "datafusion.optimizer.repartition_aggregations",

@@ -1,0 +1,126 @@
+//! How a join moves its inputs: decided by what is expected of them *after* their filters.
+
+use datafusion::common::JoinType;
+use datafusion::common::extensions_options;
+use datafusion::config::ConfigExtension;
+use datafusion::config::ConfigOptions;
+
+extensions_options! {
+    /// What planning knows of the cluster. Set for each attempt; not a setting.
+    pub struct PlanningOptions {
+        /// Workers that are live; 0 if none.
+        pub workers: usize, default = 0
+        /// Bytes that the build side of one join may take on one worker; 0 for any number.
+        pub build_limit: usize, default = 0
+    }
+}
+
+impl ConfigExtension for PlanningOptions {
+    const PREFIX: &'static str = "quarry_planning";
+}
+
+/// An input of a join.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Side {
+    pub(super) rows: f64,
+    pub(super) bytes: f64,
+}
+
+/// What decides about a join's way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Sizes {
+    /// Tasks that share the work.
+    tasks: f64,
+    /// Bytes and rows up to which a build side may be copied to all tasks.
+    broadcast_bytes: f64,
+    broadcast_rows: f64,
+    /// Bytes of a build side that fit on a worker.
+    build_limit: Option<f64>,
+}
+
+/// A build side of so few rows is broadcast whatever the other side is.
+const TINY_ROWS: f64 = 4096.0;
+/// Memory of a hash table, in bytes of its rows.
+const TABLE_OVERHEAD: f64 = 1.5;
+
+impl Sizes {
+    pub(super) fn of(options: &ConfigOptions) -> Self {
+        let planning = options.extensions.get::<PlanningOptions>();
+        let (workers, limit) = planning.map_or((0, 0), |planning| (planning.workers, planning.build_limit));
+        Self {
+            tasks: workers.max(1) as f64,
+            broadcast_bytes: options.optimizer.hash_join_single_partition_threshold as f64,
+            broadcast_rows: options.optimizer.hash_join_single_partition_threshold_rows as f64,
+            build_limit: (limit > 0).then_some(limit as f64),
+        }
+    }
+
+    /// Whether every task gets the whole build side. Else both sides are repartitioned by the join's keys.
+    ///
+    /// Not if rows of the build side can be part of the result: each task would give them.
+    pub(super) fn broadcast(&self, join_type: JoinType, build: Side, probe: Side) -> bool {
+        let safe = matches!(
+            join_type,
+            JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti
+        );
+        let small = build.bytes < self.broadcast_bytes && build.rows < self.broadcast_rows;
+        let cheaper = build.bytes * self.tasks <= build.bytes + probe.bytes;
+        safe && small && (build.rows < TINY_ROWS || cheaper)
+    }
+
+    /// Whether a hash table of the build side would not fit, spread over all tasks.
+    pub(super) fn exceeds_memory(&self, build: Side) -> bool {
+        self.build_limit
+            .is_some_and(|limit| build.bytes * TABLE_OVERHEAD / self.tasks > limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(rows: f64) -> Side {
+        Side {
+            rows,
+            bytes: rows * 16.0,
+        }
+    }
+
+    fn sizes(workers: usize, build_limit: usize) -> Sizes {
+        let mut options = ConfigOptions::new();
+        options.optimizer.hash_join_single_partition_threshold = 32 << 20;
+        options.optimizer.hash_join_single_partition_threshold_rows = 2 << 20;
+        options.extensions.insert(PlanningOptions { workers, build_limit });
+        Sizes::of(&options)
+    }
+
+    #[test]
+    fn copies_to_all_tasks_must_cost_less_than_moving_both_sides() {
+        let three = sizes(3, 0);
+        assert!(three.broadcast(JoinType::Inner, side(1e5), side(1e6)));
+        assert!(!three.broadcast(JoinType::Inner, side(1e5), side(1.5e5)));
+        assert!(sizes(1, 0).broadcast(JoinType::Inner, side(1e5), side(1.5e5)));
+        assert!(three.broadcast(JoinType::RightSemi, side(10.0), side(1.0)));
+        assert!(
+            !three.broadcast(JoinType::Inner, side(3e6), side(1e9)),
+            "too large to be copied"
+        );
+    }
+
+    #[test]
+    fn a_build_side_that_is_part_of_the_result_is_not_copied() {
+        for join_type in [JoinType::LeftSemi, JoinType::LeftAnti, JoinType::Left, JoinType::Full] {
+            assert!(!sizes(3, 0).broadcast(join_type, side(10.0), side(1e6)), "{join_type}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_sorted() {
+        assert!(!sizes(3, 0).exceeds_memory(side(1e12)), "no limit is known");
+        assert!(sizes(1, 1 << 20).exceeds_memory(side(1e5)));
+        assert!(
+            !sizes(4, 1 << 20).exceeds_memory(side(1e5)),
+            "spread over four workers it fits"
+        );
+    }
+}
