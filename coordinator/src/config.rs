@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use crate::execution::{Compression, ExecutionConfig};
+use crate::query::admission::AdmissionLimits;
 
 /// Settings of the coordinator, the `[coordinator]` table of the configuration file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub struct CoordinatorConfig {
     pub warehouse: String,
     /// Memory that the operators on the coordinator may reserve together.
     pub memory_limit: ByteSize,
+    /// Memory that the operators of one query may reserve on the coordinator. Absent: four fifths of `memory_limit`.
+    pub query_memory_limit: Option<ByteSize>,
     /// Local directory for what does not fit in that memory.
     pub spill_dir: PathBuf,
     /// Most that may lie there at a time.
@@ -40,9 +43,9 @@ pub struct CoordinatorConfig {
     pub partitions: Option<usize>,
     /// A query that reads less than this runs on the coordinator alone.
     pub local_below: ByteSize,
-    /// A scan that reads less than this is one task.
-    pub one_task_below: ByteSize,
-    /// Compression of batches between workers: `none`, `lz4`, `zstd`.
+    /// A scan is one task for each of this many bytes that it reads, at most one on each worker.
+    pub task_bytes: ByteSize,
+    /// Compression of batches between workers: `auto` (`none` if all are on one machine, else `lz4`), `none`, `lz4`, `zstd`.
     pub compression: Compression,
     /// Batches that may wait in memory per connection between workers.
     pub exchange_buffer: ByteSize,
@@ -63,6 +66,8 @@ pub struct CoordinatorConfig {
     /// Longest run of one statement, from planning to its last row. `SET quarry.statement_timeout` lowers it for a session.
     #[serde(with = "humantime_serde")]
     pub statement_timeout: Duration,
+    /// Queries at a time.
+    pub admission: AdmissionLimits,
     /// Limits on statements, checked before they are planned.
     pub limits: StatementLimits,
 }
@@ -102,12 +107,13 @@ impl Default for CoordinatorConfig {
             catalog: "/quarry/catalog".to_owned(),
             warehouse: "/quarry/warehouse".to_owned(),
             memory_limit: execution.memory_limit,
+            query_memory_limit: execution.query_memory_limit,
             spill_dir: execution.spill_dir,
             spill_limit: execution.spill_limit,
             threads: execution.threads,
             partitions: execution.partitions,
             local_below: execution.local_below,
-            one_task_below: execution.one_task_below,
+            task_bytes: execution.task_bytes,
             compression: execution.compression,
             exchange_buffer: execution.exchange_buffer,
             start_timeout: Duration::from_secs(60),
@@ -116,6 +122,7 @@ impl Default for CoordinatorConfig {
             max_sessions: 10_000,
             result_expiry: Duration::from_secs(5 * 60),
             statement_timeout: Duration::from_secs(60 * 60),
+            admission: AdmissionLimits::default(),
             limits: StatementLimits::default(),
         }
     }
@@ -173,10 +180,11 @@ impl CoordinatorConfig {
             partitions: self.partitions,
             threads: self.threads,
             memory_limit: self.memory_limit,
+            query_memory_limit: self.query_memory_limit,
             spill_dir: self.spill_dir.clone(),
             spill_limit: self.spill_limit,
             local_below: self.local_below,
-            one_task_below: self.one_task_below,
+            task_bytes: self.task_bytes,
             compression: self.compression,
             exchange_buffer: self.exchange_buffer,
         }
@@ -186,6 +194,8 @@ impl CoordinatorConfig {
         let limits = &self.limits;
         [
             ("memory_limit", self.memory_limit.as_u64() == 0),
+            ("query_memory_limit", self.query_memory_limit == Some(ByteSize(0))),
+            ("admission.running", self.admission.running == 0),
             ("threads", self.threads == Some(0)),
             ("max_sessions", self.max_sessions == 0),
             ("statement_timeout", self.statement_timeout.is_zero()),

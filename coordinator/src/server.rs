@@ -125,7 +125,7 @@ struct Parts {
 impl Parts {
     fn new(config: &CoordinatorConfig, catalog: Arc<Catalog>, execution: &Execution) -> Result<Self> {
         let sessions = Arc::new(Sessions::new(config.session_idle, config.max_sessions));
-        let queries = Arc::new(QueryRegistry::default());
+        let queries = Arc::new(QueryRegistry::new(config.admission.clone()));
         let membership = execution.membership().clone();
         let workers = Arc::new(move || membership.all().into_iter().map(worker_row).collect());
         let system = SystemTables::new(Arc::clone(&queries), Arc::clone(&sessions), workers);

@@ -1,6 +1,6 @@
 //! What coordinator and worker must agree on, so that a plan made by one runs the same on the other.
 //!
-//! - [`session`]: options, functions and the runtime environment (memory, spill, object stores) of both sides
+//! - [`session`]: options, functions and the runtime environment (memory, spill, object stores) of both sides; [`query_memory`]: a query's part of it
 //! - [`formats`]: tables over files, from their definition to a scan of block-aligned splits
 //! - [`split`]: how files are cut along blocks; [`files`]: where files and their blocks are looked up
 //! - [`codec`], [`panic_guard`], [`yielding`]: our own plan operators and rules, and how they travel; [`channels`]: the connections they travel on
@@ -20,6 +20,7 @@ pub mod files;
 pub mod formats;
 pub mod id;
 pub mod panic_guard;
+pub mod query_memory;
 pub mod registration;
 pub mod session;
 pub mod split;

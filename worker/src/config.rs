@@ -31,6 +31,8 @@ pub struct WorkerConfig {
     pub domain_socket: Option<PathBuf>,
     /// Memory that the operators of all queries may reserve together.
     pub memory_limit: ByteSize,
+    /// Memory that the operators of one query may reserve. Absent: four fifths of `memory_limit`.
+    pub query_memory_limit: Option<ByteSize>,
     /// Directory for what operators spill.
     pub spill_dir: PathBuf,
     /// Most that may be spilled at a time.
@@ -56,6 +58,7 @@ impl Default for WorkerConfig {
             datanode_uuid: None,
             domain_socket: None,
             memory_limit: ByteSize::gib(2),
+            query_memory_limit: None,
             spill_dir: std::env::temp_dir().join("quarry-worker-spill"),
             spill_limit: ByteSize::gib(50),
             threads: None,
@@ -97,6 +100,9 @@ impl WorkerConfig {
             if size.as_u64() == 0 {
                 problems.push(format!("{key} is 0; expected a size such as 2GiB"));
             }
+        }
+        if self.query_memory_limit == Some(ByteSize(0)) {
+            problems.push("query_memory_limit is 0; expected a size such as 1GiB".to_owned());
         }
         if self.threads == Some(0) {
             problems.push("threads is 0; expected at least 1".to_owned());

@@ -13,6 +13,7 @@ use quarry_dfs_client::{DfsClient, DfsClientConfig, LocalReplicas};
 use quarry_engine::channels::{ChannelTimeouts, Channels};
 use quarry_engine::cpu::CpuRuntime;
 use quarry_engine::files::FileSystems;
+use quarry_engine::query_memory::{QueryPools, default_query_memory};
 use quarry_engine::registration::v1::Registration;
 use quarry_engine::session::{RuntimeOptions, runtime_env};
 use tokio::net::TcpListener;
@@ -102,6 +103,7 @@ impl Worker {
         let sessions = Sessions {
             files,
             runtime: Arc::clone(&runtime),
+            pools: Arc::new(QueryPools::new(query_memory_limit(&config))),
             channels: Channels::new(ChannelTimeouts::default()),
         };
         let tasks = TaskWorker::from_session_builder(sessions)
@@ -163,6 +165,11 @@ fn dfs_client(config: &WorkerConfig, local: Option<Arc<dyn LocalReplicas>>) -> D
         Some(local) => client.with_local_replicas(local),
         None => client,
     }
+}
+
+fn query_memory_limit(config: &WorkerConfig) -> u64 {
+    let limit = config.query_memory_limit.map(|limit| limit.as_u64());
+    limit.unwrap_or_else(|| default_query_memory(config.memory_limit.as_u64()))
 }
 
 fn runtime_options(config: &WorkerConfig) -> RuntimeOptions {

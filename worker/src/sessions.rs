@@ -14,6 +14,7 @@ use quarry_engine::channels::Channels;
 use quarry_engine::codec::EngineCodec;
 use quarry_engine::files::FileSystems;
 use quarry_engine::formats::reading::count_bytes;
+use quarry_engine::query_memory::QueryPools;
 use quarry_engine::session::{QuarryOptions, apply_engine_options, unpack_execution_options};
 
 /// Makes the sessions of tasks.
@@ -21,6 +22,7 @@ use quarry_engine::session::{QuarryOptions, apply_engine_options, unpack_executi
 pub(crate) struct Sessions {
     pub(crate) files: Arc<FileSystems>,
     pub(crate) runtime: Arc<RuntimeEnv>,
+    pub(crate) pools: Arc<QueryPools>,
     pub(crate) channels: Channels,
 }
 
@@ -36,13 +38,15 @@ impl WorkerSessionBuilder for Sessions {
         let WorkerQueryContext { mut builder, headers } = context;
         let mut config = builder.config().take().unwrap_or_default();
         config.set_distributed_option_extension_from_headers::<QuarryOptions>(&headers)?;
-        let packed = config
+        let travelled = config
             .options()
             .extensions
             .get::<QuarryOptions>()
-            .map(|options| options.execution.clone());
+            .cloned()
+            .unwrap_or_default();
         apply_engine_options(config.options_mut());
-        unpack_execution_options(&packed.unwrap_or_default(), config.options_mut())?;
+        unpack_execution_options(&travelled.execution, config.options_mut())?;
+        let runtime = self.pools.runtime(&travelled.query, &self.runtime)?;
         let rewriter = self.clone();
         let config = config
             .with_extension(Arc::clone(&self.files))
@@ -51,7 +55,7 @@ impl WorkerSessionBuilder for Sessions {
             .with_distributed_worker_plan_rewrite_handler(move |event: WorkerPlanRewriteEvent<'_>| {
                 rewriter.rewrite(event)
             });
-        Ok(builder.with_config(config).build())
+        Ok(builder.with_config(config).with_runtime_env(runtime).build())
     }
 }
 
@@ -59,6 +63,7 @@ impl WorkerSessionBuilder for Sessions {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use datafusion::execution::SessionStateBuilder;
+    use datafusion::execution::memory_pool::MemoryConsumer;
     use quarry_engine::channels::ChannelTimeouts;
     use quarry_engine::session::{RuntimeOptions, pack_execution_options, runtime_env, session_config};
     use tonic::codegen::http::{HeaderMap, HeaderValue};
@@ -79,6 +84,7 @@ mod tests {
         let sessions = Sessions {
             files,
             runtime,
+            pools: Arc::new(QueryPools::new(1 << 10)),
             channels: Channels::new(ChannelTimeouts::default()),
         };
         let mut user = session_config(4);
@@ -93,5 +99,8 @@ mod tests {
         let state = sessions.build_session_state(context).await.unwrap();
         assert_eq!(state.config().batch_size(), 7);
         assert!(!state.config_options().execution.enable_file_stream_work_stealing);
+        let reservation = MemoryConsumer::new("sort").register(&state.runtime_env().memory_pool);
+        let error = reservation.try_grow(2 << 10).unwrap_err();
+        assert!(error.to_string().contains("query_memory_limit"), "{error}");
     }
 }

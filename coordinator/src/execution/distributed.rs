@@ -28,7 +28,7 @@ use tokio::runtime::Handle;
 use super::Attempt;
 use super::engine::Compression;
 use super::explain::{figures_text, stages_text};
-use super::handlers::Slots;
+use super::handlers::{Slots, by_held_bytes};
 use super::pump::{Progress, executed_already, pump};
 use super::record::{Record, RecordingChannels};
 use crate::members::WorkerInfo;
@@ -41,7 +41,7 @@ const METRICS_TIMEOUT: Duration = Duration::from_secs(3);
 /// What distributing a plan needs besides the plan.
 pub(super) struct Distribution {
     pub(super) workers: Vec<WorkerInfo>,
-    pub(super) one_task_below: u64,
+    pub(super) task_bytes: u64,
     pub(super) compression: Compression,
     pub(super) buffer_bytes: u64,
     pub(super) channels: Channels,
@@ -76,7 +76,8 @@ impl Distribution {
         query: QueryId,
         plan: Arc<dyn ExecutionPlan>,
     ) -> Result<Distributed> {
-        let slots = Slots::new(self.workers.clone(), self.one_task_below);
+        let workers = by_held_bytes(self.workers.clone(), &plan, query);
+        let slots = Slots::new(workers, self.task_bytes);
         let record = Record::new(self.workers.clone());
         let config = self.config(state, query, &slots, &record)?;
         let state = SessionStateBuilder::new_from_existing(state.clone())
@@ -136,11 +137,18 @@ impl Distribution {
             .with_distributed_worker_connection_buffer_budget_bytes(
                 usize::try_from(self.buffer_bytes).unwrap_or(usize::MAX),
             )?
-            .with_distributed_compression(match self.compression {
-                Compression::None => None,
-                Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
-                Compression::Zstd => Some(CompressionType::ZSTD),
-            })
+            .with_distributed_compression(compression_between(self.compression, &self.workers))
+    }
+}
+
+/// The execution crate compresses all exchanges of a query alike: one network among the workers decides for all.
+fn compression_between(configured: Compression, workers: &[WorkerInfo]) -> Option<CompressionType> {
+    let on_one_machine = || workers.windows(2).all(|pair| pair[0].host == pair[1].host);
+    match configured {
+        Compression::Auto => (!on_one_machine()).then_some(CompressionType::LZ4_FRAME),
+        Compression::None => None,
+        Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
+        Compression::Zstd => Some(CompressionType::ZSTD),
     }
 }
 

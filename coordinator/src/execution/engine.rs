@@ -19,6 +19,7 @@ use quarry_engine::formats::Tables;
 use quarry_engine::formats::reading::count_bytes;
 use quarry_engine::id::QueryId;
 use quarry_engine::panic_guard::GuardPanics;
+use quarry_engine::query_memory::{QueryPools, default_query_memory};
 use quarry_engine::session::{MIN_PARTITIONS, RuntimeOptions, runtime_env, session_config};
 use quarry_engine::write::WritePlanner;
 use quarry_engine::yielding::YieldInJoins;
@@ -27,7 +28,8 @@ use serde::{Deserialize, Serialize};
 use super::distributed::{Distributed, Distribution};
 use super::local::LocalAttempt;
 use super::{Attempt, QueryEngine};
-use crate::members::Patience;
+use crate::members::{Patience, WorkerInfo};
+use crate::planning::joins::{PlanningOptions, physical_rules};
 use crate::planning::shape::{is_recursive, plan_bytes, subqueries_allow_distribution};
 use crate::registration::Membership;
 
@@ -35,6 +37,8 @@ use crate::registration::Membership;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
+    /// None if all workers are on one machine, LZ4 if a network lies between some.
+    Auto,
     /// As they are: right inside a machine and on networks of 10 Gbit/s or more.
     None,
     /// LZ4: for networks of about 1 Gbit/s.
@@ -53,14 +57,16 @@ pub struct ExecutionConfig {
     pub threads: Option<usize>,
     /// Memory that the operators on the coordinator may reserve together.
     pub memory_limit: ByteSize,
+    /// Memory that the operators of one query may reserve on the coordinator. Absent: four fifths of `memory_limit`.
+    pub query_memory_limit: Option<ByteSize>,
     /// Directory for what operators on the coordinator spill.
     pub spill_dir: PathBuf,
     /// Most that may be spilled at a time.
     pub spill_limit: ByteSize,
     /// A query that reads less than this runs on the coordinator alone.
     pub local_below: ByteSize,
-    /// A scan that reads less than this is one task.
-    pub one_task_below: ByteSize,
+    /// A scan is one task for each of this many bytes that it reads, at most one on each worker.
+    pub task_bytes: ByteSize,
     /// Compression of batches between workers.
     pub compression: Compression,
     /// Batches that may wait in memory per connection of an exchange.
@@ -73,15 +79,19 @@ impl Default for ExecutionConfig {
             partitions: None,
             threads: None,
             memory_limit: ByteSize::gib(2),
+            query_memory_limit: None,
             spill_dir: std::env::temp_dir().join("quarry-coordinator-spill"),
             spill_limit: ByteSize::gib(20),
             local_below: ByteSize::mib(1),
-            one_task_below: ByteSize::kib(512),
-            compression: Compression::None,
+            task_bytes: ByteSize::mib(2),
+            compression: Compression::Auto,
             exchange_buffer: ByteSize::mib(32),
         }
     }
 }
+
+/// One build side is expected to take at most this part of what its query may use: a query has several, and aggregates and sorts.
+const BUILD_SHARE: u64 = 2;
 
 /// Runs queries: the engine, what it needs, and the workers it knows. Clones share it.
 #[derive(Clone)]
@@ -94,6 +104,8 @@ struct Shared {
     partitions: usize,
     cpu: CpuRuntime,
     runtime: Arc<RuntimeEnv>,
+    pools: QueryPools,
+    query_memory: u64,
     tables: Arc<Tables>,
     channels: Channels,
     membership: Membership,
@@ -112,7 +124,13 @@ impl Execution {
             spill_dir: config.spill_dir.clone(),
             spill_limit: config.spill_limit.as_u64(),
         };
+        let query_memory = match config.query_memory_limit {
+            Some(limit) => limit.as_u64(),
+            None => default_query_memory(options.memory_limit),
+        };
         let shared = Shared {
+            pools: QueryPools::new(query_memory),
+            query_memory,
             partitions: config.partitions.unwrap_or(cores),
             cpu,
             runtime: runtime_env(&options, &files)?,
@@ -162,16 +180,31 @@ impl Execution {
             .with_runtime_env(Arc::clone(&self.shared.runtime))
             .with_catalog_list(catalogs)
             .with_query_planner(Arc::new(WritePlanner))
+            .with_physical_optimizer_rules(physical_rules())
             .with_physical_optimizer_rule(Arc::new(YieldInJoins))
             .with_physical_optimizer_rule(Arc::new(GuardPanics))
             .build()
     }
 
-    fn distribution(&self, workers: Vec<crate::members::WorkerInfo>) -> Distribution {
+    /// The state for one query's attempt: its memory, and what the planner is to know of the workers.
+    fn for_query(&self, mut state: SessionState, query: QueryId, workers: &[WorkerInfo]) -> Result<SessionState> {
+        let smallest = workers.iter().map(|worker| worker.memory_limit).min();
+        let memory = smallest.map_or(self.shared.query_memory, default_query_memory);
+        state.config_mut().options_mut().extensions.insert(PlanningOptions {
+            workers: workers.len(),
+            build_limit: usize::try_from(memory / BUILD_SHARE).unwrap_or(usize::MAX),
+        });
+        let runtime = self.shared.pools.runtime(&query.to_string(), &self.shared.runtime)?;
+        Ok(SessionStateBuilder::new_from_existing(state)
+            .with_runtime_env(runtime)
+            .build())
+    }
+
+    fn distribution(&self, workers: Vec<WorkerInfo>) -> Distribution {
         let shared = &self.shared;
         Distribution {
             workers,
-            one_task_below: shared.config.one_task_below.as_u64(),
+            task_bytes: shared.config.task_bytes.as_u64(),
             compression: shared.config.compression,
             buffer_bytes: shared.config.exchange_buffer.as_u64(),
             channels: shared.channels.clone(),
@@ -244,8 +277,9 @@ impl QueryEngine for Execution {
             .optimizer
             .enable_physical_uncorrelated_scalar_subquery = !subqueries_allow;
         keep_partitions(&mut state);
-        let physical = state.create_physical_plan(&plan).await?;
         let workers = self.shared.membership.live();
+        let state = self.for_query(state, query, &workers)?;
+        let physical = state.create_physical_plan(&plan).await?;
         if let Some(reason) = self.reason_to_stay(subqueries_allow, &physical, workers.len()) {
             return self.local(&state, physical, reason);
         }

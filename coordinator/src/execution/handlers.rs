@@ -3,6 +3,7 @@
 //! The order of the workers in the snapshot is the order of tasks: task `i` of a stage runs on worker `i`, and the `i`-th variant
 //! of each scan holds the splits for that worker. All scans of a stage share it, which is what makes reads local.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use datafusion_distributed::{
     ScaleUpLeafNodeEventResponse, ScaleUpLeafNodeHandler, WorkerResolver,
 };
 use quarry_engine::formats::reading::file_scan;
+use quarry_engine::id::QueryId;
 use url::Url;
 
 use crate::members::WorkerInfo;
@@ -26,19 +28,19 @@ use crate::planning::splits::{held_bytes, scan_bytes, scan_files, task_scans};
 #[derive(Debug, Clone)]
 pub(super) struct Slots {
     workers: Arc<Vec<WorkerInfo>>,
-    /// A scan below this many bytes is read by one task.
-    one_task_below: u64,
+    /// A scan is one task for each of this many bytes.
+    task_bytes: u64,
 }
 
 impl Slots {
     /// Slots on all of `workers`. A single worker gets two: a plan for one task would not leave the coordinator.
-    pub(super) fn new(mut workers: Vec<WorkerInfo>, one_task_below: u64) -> Self {
+    pub(super) fn new(mut workers: Vec<WorkerInfo>, task_bytes: u64) -> Self {
         if let [only] = workers.as_slice() {
             workers.push(only.clone());
         }
         Self {
             workers: Arc::new(workers),
-            one_task_below,
+            task_bytes,
         }
     }
 
@@ -66,6 +68,32 @@ impl Slots {
     fn urls(&self) -> Vec<Url> {
         self.workers.iter().map(|worker| worker.url.clone()).collect()
     }
+}
+
+/// One task for each `task_bytes`, at most one on each worker.
+fn tasks_for(bytes: u64, task_bytes: u64, workers: usize) -> usize {
+    let tasks = usize::try_from(bytes.div_ceil(task_bytes.max(1))).unwrap_or(usize::MAX);
+    tasks.clamp(1, workers.max(1))
+}
+
+/// The workers with those first that hold most of what `plan` reads: stages of few tasks run there. Of equal ones another is
+/// the first for each query, so that small stages do not all meet on one.
+pub(super) fn by_held_bytes(
+    mut workers: Vec<WorkerInfo>,
+    plan: &Arc<dyn ExecutionPlan>,
+    query: QueryId,
+) -> Vec<WorkerInfo> {
+    if !workers.is_empty() {
+        let first = query.as_uuid().as_u128() % workers.len() as u128;
+        workers.rotate_left(usize::try_from(first).unwrap_or(0));
+    }
+    let scans = stage_scans(plan);
+    workers.sort_by_cached_key(|worker| {
+        let candidate = candidate(worker);
+        let scans = scans.iter().filter_map(file_scan);
+        Reverse(scans.map(|scan| held_bytes(scan, &candidate)).sum::<u64>())
+    });
+    workers
 }
 
 /// A worker as placement sees it.
@@ -100,13 +128,13 @@ impl WorkerResolver for Slots {
     }
 }
 
-/// How many tasks a scan is worth: all workers, or one if it is small.
+/// How many tasks a scan is worth: by what it reads, up to all workers.
 #[async_trait]
 impl DesiredTaskCountHandler for Slots {
     async fn handle(&self, event: DesiredTaskCountEvent<'_>) -> Option<Result<DesiredTaskCountEventResponse>> {
         let scan = file_scan(event.plan)?;
-        let small = scan_bytes(scan) < self.one_task_below || scan_files(scan).count() < 2;
-        let tasks = if small { 1 } else { self.workers.len() };
+        let tasks = tasks_for(scan_bytes(scan), self.task_bytes, self.workers.len());
+        let tasks = tasks.min(scan_files(scan).count().max(1));
         Some(Ok(DesiredTaskCountEventResponse::desired(tasks)))
     }
 }
@@ -138,5 +166,19 @@ impl RouteTasksHandler for Slots {
         let workers = self.of_stage(event.plan, event.task_count);
         let urls = workers.into_iter().map(|worker| worker.url.clone()).collect();
         Some(Ok(RouteTasksEventResponse::new(urls)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_follow_the_bytes_up_to_all_workers() {
+        assert_eq!(tasks_for(0, 100, 5), 1);
+        assert_eq!(tasks_for(100, 100, 5), 1);
+        assert_eq!(tasks_for(101, 100, 5), 2);
+        assert_eq!(tasks_for(10_000, 100, 5), 5);
+        assert_eq!(tasks_for(10, 0, 5), 5, "no size: all workers");
     }
 }

@@ -16,6 +16,7 @@ use super::Attempt;
 use super::explain::{COORDINATOR, figures_text};
 use super::pump::{Progress, executed_already, pump};
 use super::record::{metric_sum, scan_time};
+use crate::planning::shape::plan_bytes;
 use crate::planning::splits::{scan_bytes, scan_files, scan_name};
 use crate::registration::Membership;
 
@@ -34,6 +35,10 @@ pub(super) struct LocalAttempt {
 impl Attempt for LocalAttempt {
     fn schema(&self) -> SchemaRef {
         self.plan.schema()
+    }
+
+    fn reads_tables(&self) -> bool {
+        plan_bytes(&self.plan) > 0
     }
 
     fn execute(&self) -> Result<SendableRecordBatchStream> {

@@ -56,6 +56,11 @@ pub trait Attempt: Send + Sync {
     /// Schema of the result.
     fn schema(&self) -> SchemaRef;
 
+    /// Whether it reads tables. What does not is not made to wait for what does.
+    fn reads_tables(&self) -> bool {
+        true
+    }
+
     /// Starts the run. Dropping the stream cancels it everywhere.
     ///
     /// A worker that is lost while the query runs ends the stream with an error of class

@@ -1,5 +1,6 @@
 //! One query's record: what `system.queries`, error messages and cancellation know about it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -7,6 +8,7 @@ use quarry_engine::figures::QueryFigures;
 use quarry_engine::id::QueryId;
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Admission;
 use crate::error::{Error, ErrorKind};
 
 /// Longest SQL text kept in a record, in bytes.
@@ -19,6 +21,8 @@ pub enum QueryState {
     Planning,
     /// Planned; waits for its client to fetch.
     Planned,
+    /// Its client fetches; it waits for other queries to end.
+    Queued,
     /// Running, or its rows are being fetched.
     Running,
     /// All rows were handed over.
@@ -38,6 +42,7 @@ impl QueryState {
         match self {
             Self::Planning => "planning",
             Self::Planned => "planned",
+            Self::Queued => "queued",
             Self::Running => "running",
             Self::Finished => "finished",
             Self::Failed => "failed",
@@ -49,7 +54,7 @@ impl QueryState {
     /// Whether nothing will change any more.
     #[must_use]
     pub fn is_over(self) -> bool {
-        !matches!(self, Self::Planning | Self::Planned | Self::Running)
+        !matches!(self, Self::Planning | Self::Planned | Self::Queued | Self::Running)
     }
 }
 
@@ -68,6 +73,7 @@ pub struct Query {
     pub started: SystemTime,
     /// Fires to stop it.
     pub cancel: CancellationToken,
+    admission: Arc<Admission>,
     begin: Instant,
     progress: Mutex<Progress>,
 }
@@ -90,7 +96,7 @@ pub struct Progress {
 }
 
 impl Query {
-    pub(super) fn new(session: u64, user: &str, sql: &str) -> Self {
+    pub(super) fn new(session: u64, user: &str, sql: &str, admission: &Arc<Admission>) -> Self {
         let progress = Progress {
             state: QueryState::Planning,
             error: None,
@@ -106,6 +112,7 @@ impl Query {
             sql: sql[..sql.floor_char_boundary(MAX_SQL)].to_owned(),
             started: SystemTime::now(),
             cancel: CancellationToken::new(),
+            admission: Arc::clone(admission),
             begin: Instant::now(),
             progress: Mutex::new(progress),
         }
@@ -121,6 +128,11 @@ impl Query {
     /// Where it stands.
     pub fn state(&self) -> QueryState {
         self.progress.lock().state
+    }
+
+    /// The queue that it stands in before it runs.
+    pub(super) fn admission(&self) -> &Arc<Admission> {
+        &self.admission
     }
 
     /// When it came, on the clock that does not jump.
@@ -176,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_first_end_counts() {
-        let query = Query::new(1, "ada", "select 1");
+        let query = Query::new(1, "ada", "select 1", &Arc::default());
         query.advance(QueryState::Running);
         query.fail(&Error::Cancelled);
         query.advance(QueryState::Finished);
@@ -188,7 +200,7 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut_between_characters() {
-        let query = Query::new(1, "ada", &"ü".repeat(MAX_SQL));
+        let query = Query::new(1, "ada", &"ü".repeat(MAX_SQL), &Arc::default());
         assert!(query.sql.len() <= MAX_SQL && query.sql.ends_with('ü'));
     }
 }

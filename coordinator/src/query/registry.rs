@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use quarry_engine::id::QueryId;
 
+use super::admission::{Admission, AdmissionLimits};
 use super::record::Query;
 use crate::error::{Error, Result};
 
@@ -17,6 +18,7 @@ const MAX_LIVE: usize = 10_000;
 /// All queries that are known, by id. Ids sort by time.
 #[derive(Debug, Default)]
 pub struct QueryRegistry {
+    admission: Arc<Admission>,
     inner: Mutex<Inner>,
 }
 
@@ -44,6 +46,15 @@ impl Inner {
 }
 
 impl QueryRegistry {
+    /// No query is known; those to come run within `limits`.
+    #[must_use]
+    pub fn new(limits: AdmissionLimits) -> Self {
+        Self {
+            admission: Arc::new(Admission::new(limits)),
+            ..Self::default()
+        }
+    }
+
     /// Takes up a statement.
     ///
     /// # Errors
@@ -55,7 +66,7 @@ impl QueryRegistry {
             let problem = format!("{MAX_LIVE} statements are under way or wait for their clients; try again later");
             return Err(Error::Exhausted(problem));
         }
-        let query = Arc::new(Query::new(session, user, sql));
+        let query = Arc::new(Query::new(session, user, sql, &self.admission));
         inner.live.insert(query.id, Arc::clone(&query));
         Ok(query)
     }

@@ -1,7 +1,9 @@
 //! Runs a planned query: attempts, held-back rows, one way to end.
 //!
+//! 0. It waits for its place among the running queries ([`admission`](super::admission)), unless it reads no table.
 //! 1. The first rows of an attempt are held back, up to `WINDOW_BYTES` or `WINDOW_TIME` after the first.
 //! 2. A worker lost meanwhile costs nothing the client could notice: the query is planned again without it, at most `MAX_RETRIES` times.
+//!    A hash join that exhausts the memory before that is done once more by sorting, which can spill.
 //! 3. Once rows have left, a lost worker is the query's error, which names it.
 //! 4. A client that goes away, a cancellation, the time limit: each drops the attempt's stream, and with it everything that works for it.
 //!
@@ -82,7 +84,6 @@ impl Run {
     async fn drive(self, rows: mpsc::Sender<Result<RecordBatch>>) {
         let query = Arc::clone(&self.query);
         let limit = self.deadline.1;
-        query.advance(QueryState::Running);
         let result = tokio::select! {
             biased;
             () = rows.closed() => Err(Error::Cancelled),
@@ -112,7 +113,12 @@ impl Run {
             purpose,
             ..
         } = self;
-        let planner = Planner {
+        let _place = match first.reads_tables() {
+            true => Some(query.admission().enter(&query).await?),
+            false => None,
+        };
+        query.advance(QueryState::Running);
+        let mut planner = Planner {
             engine,
             threads,
             state,
@@ -130,7 +136,7 @@ impl Run {
                 Some(attempt) => attempt,
                 None => planner.plan(&plan).await?,
             };
-            run_one(&planner, &plan, attempt, &mut sink).await?;
+            run_one(&mut planner, &plan, attempt, &mut sink).await?;
         }
         Ok(())
     }
@@ -154,6 +160,24 @@ impl Planner {
     }
 }
 
+/// Part of the name by which a hash join's build side reserves memory.
+const HASH_BUILD: &str = "HashJoinInput";
+
+impl Planner {
+    /// Joins by sorting from now on, if `error` says that a hash join's build side does not fit and it is hash joins that were tried.
+    fn sort_instead(&mut self, error: &Error) -> bool {
+        let Error::Query(cause) = error else { return false };
+        let exhausted = classify(cause).class == ErrorClass::Memory && cause.to_string().contains(HASH_BUILD);
+        if !exhausted || !self.state.config_options().optimizer.prefer_hash_join {
+            return false;
+        }
+        let mut state = self.state.as_ref().clone();
+        state.config_mut().options_mut().optimizer.prefer_hash_join = false;
+        self.state = Arc::new(state);
+        true
+    }
+}
+
 /// Where rows go.
 struct Sink<'a> {
     rows: &'a mpsc::Sender<Result<RecordBatch>>,
@@ -173,7 +197,7 @@ impl Sink<'_> {
 
 /// Runs one plan to its end, again if a worker is lost while that cannot be noticed.
 async fn run_one(
-    planner: &Planner,
+    planner: &mut Planner,
     plan: &Arc<LogicalPlan>,
     first: Box<dyn Attempt>,
     sink: &mut Sink<'_>,
@@ -185,8 +209,13 @@ async fn run_one(
         let Err(error) = run_attempt(attempt.as_ref(), sink).await else {
             return finish(attempt.as_ref(), sink).await;
         };
+        if !sink.released && planner.sort_instead(&error) {
+            tracing::info!(query = %planner.query.id, %error, "planning again with sort-merge joins");
+            attempt = planner.plan(plan).await?;
+            continue;
+        }
         if sink.released || retries >= MAX_RETRIES || !worth_retrying(&error, retries) {
-            return Err(explain_loss(error, sink.released));
+            return Err(explain_limit(explain_loss(error, sink.released)));
         }
         retries += 1;
         tracing::info!(query = %planner.query.id, %error, retries, "planning again, no row has left yet");
@@ -218,6 +247,26 @@ fn explain_loss(error: Error, released: bool) -> Error {
     };
     Error::Unavailable(format!(
         "worker {node} was lost while the query ran, and {reason} ({cause})"
+    ))
+}
+
+/// Part of the text with which DataFusion says that its quota of spilled data is used up; the option that it names is not ours.
+const SPILL_QUOTA: &str = "during the spilling process";
+
+/// Says which knob moves a limit of memory that a query met.
+fn explain_limit(error: Error) -> Error {
+    let Error::Query(cause) = &error else { return error };
+    if classify(cause).class != ErrorClass::Memory {
+        return error;
+    }
+    let text = cause.strip_backtrace();
+    let remedy = if text.contains(SPILL_QUOTA) {
+        "`spill_limit` of the worker or coordinator moves the limit of spilled data"
+    } else {
+        "`memory_limit` and `query_memory_limit` of the worker or coordinator move the limits"
+    };
+    Error::Exhausted(format!(
+        "the query needs more memory than it may have: {text}; {remedy}"
     ))
 }
 

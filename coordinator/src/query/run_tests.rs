@@ -17,6 +17,7 @@ use quarry_engine::figures::QueryFigures;
 use quarry_engine::id::QueryId;
 use tokio::runtime::Handle;
 
+use super::super::admission::AdmissionLimits;
 use super::super::registry::QueryRegistry;
 use super::*;
 use crate::error::ErrorKind;
@@ -80,9 +81,13 @@ impl QueryEngine for ScriptedEngine {
     }
 }
 
-fn run(mut scripts: Vec<Script>, purpose: Purpose, limit: Duration) -> (Arc<Query>, Rows) {
+fn run(scripts: Vec<Script>, purpose: Purpose, limit: Duration) -> (Arc<Query>, Rows) {
+    run_in(&QueryRegistry::default(), scripts, purpose, limit)
+}
+
+fn run_in(registry: &QueryRegistry, mut scripts: Vec<Script>, purpose: Purpose, limit: Duration) -> (Arc<Query>, Rows) {
     let first = scripts.remove(0);
-    let query = QueryRegistry::default().begin(1, "ada", "select 1").unwrap();
+    let query = registry.begin(1, "ada", "select 1").unwrap();
     let run = Run {
         engine: Arc::new(ScriptedEngine(Mutex::new(scripts.into()))),
         threads: PlanningThreads::new(2, Duration::from_secs(30), Handle::current()),
@@ -166,6 +171,77 @@ async fn the_users_mistakes_are_not_retried() {
     );
     assert_eq!(collect(receiver).await.unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(query.progress().attempts, 1);
+}
+
+#[tokio::test]
+async fn a_query_waits_for_its_place_and_can_be_stopped_there() {
+    let registry = QueryRegistry::new(AdmissionLimits {
+        running: 1,
+        ..AdmissionLimits::default()
+    });
+    let endless = || vec![futures::stream::pending().boxed()];
+    let (first, first_rows) = run_in(&registry, endless(), Purpose::Rows, LONG);
+    wait_for(&first, QueryState::Running).await;
+    let (second, second_rows) = run_in(&registry, vec![script(vec![Ok(rows(3))])], Purpose::Rows, LONG);
+    let (third, third_rows) = run_in(&registry, endless(), Purpose::Rows, LONG);
+    wait_for(&second, QueryState::Queued).await;
+    wait_for(&third, QueryState::Queued).await;
+    assert_eq!(third.state().name(), "queued");
+    third.cancel.cancel();
+    assert_eq!(collect(third_rows).await.unwrap_err().kind(), ErrorKind::Cancelled);
+    drop(first_rows);
+    assert_eq!(collect(second_rows).await.unwrap(), 3);
+}
+
+async fn wait_for(query: &Query, state: QueryState) {
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while query.state() != state {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+fn exhausted(consumer: &str) -> DataFusionError {
+    DataFusionError::ResourcesExhausted(format!("Failed to allocate additional 8.0 MB for {consumer}"))
+}
+
+#[tokio::test]
+async fn a_hash_join_that_does_not_fit_is_sorted_once() {
+    let attempts = vec![
+        script(vec![Err(exhausted("HashJoinInput[0]"))]),
+        script(vec![Ok(rows(5))]),
+    ];
+    let (query, receiver) = run(attempts, Purpose::Rows, LONG);
+    assert_eq!(collect(receiver).await.unwrap(), 5);
+    assert_eq!(query.progress().attempts, 2);
+
+    let attempts = (0..3)
+        .map(|_| script(vec![Err(exhausted("HashJoinInput[0]"))]))
+        .collect();
+    let (query, receiver) = run(attempts, Purpose::Rows, LONG);
+    let error = collect(receiver).await.unwrap_err();
+    assert_eq!((error.kind(), query.progress().attempts), (ErrorKind::Exhausted, 2));
+    assert!(error.to_string().contains("query_memory_limit"), "{error}");
+}
+
+#[tokio::test]
+async fn limits_of_memory_name_their_knob() {
+    let spilled = DataFusionError::ResourcesExhausted(
+        "The used disk space during the spilling process has exceeded the allowable limit of 1 GB".to_owned(),
+    );
+    for (cause, knob) in [
+        (exhausted("GroupedHashAggregateStream"), "memory_limit"),
+        (spilled, "spill_limit"),
+    ] {
+        let (_query, receiver) = run(vec![script(vec![Err(cause)])], Purpose::Rows, LONG);
+        let error = collect(receiver).await.unwrap_err();
+        assert!(
+            error.kind() == ErrorKind::Exhausted && error.to_string().contains(knob),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ impl Cluster {
             threads: Some(2),
             spill_dir: scratch.path().join("coordinator"),
             local_below: ByteSize(0),
-            one_task_below: ByteSize(0),
+            task_bytes: ByteSize(0),
             ..ExecutionConfig::default()
         };
         let execution = Execution::start(config, systems(files.clone())).unwrap();

@@ -111,7 +111,7 @@ impl Clusters {
             Engine::OneWorker => self.one.get_or_try_init(|| Site::start(1, &[])).await,
             // Without these the coordinator would answer most queries over such small tables alone.
             Engine::Plain | Engine::ThreeWorkers => {
-                let cut_everything = &["coordinator.local_below", "coordinator.one_task_below"];
+                let cut_everything = &["coordinator.local_below", "coordinator.task_bytes"];
                 self.three.get_or_try_init(|| Site::start(3, cut_everything)).await
             }
         }

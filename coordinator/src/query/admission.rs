@@ -1,0 +1,293 @@
+//! Who runs now and who waits: a queue with limits.
+//!
+//! [`Queue`] decides and does nothing else; [`Admission`] makes queries wait for it. A query takes its place when its rows are asked
+//! for, and gives it back when it is over, however it ends. Places go to those that wait in the order in which they came.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::record::{Query, QueryState};
+use crate::error::{Error, Result};
+
+/// Limits of queries at a time, the `[coordinator.admission]` table of the configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdmissionLimits {
+    /// Queries that run at a time. Those that read no table do not count.
+    pub running: usize,
+    /// Queries that wait at a time; beyond that they are refused at once.
+    pub waiting: usize,
+    /// Longest wait.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+}
+
+impl Default for AdmissionLimits {
+    fn default() -> Self {
+        Self {
+            running: 32,
+            waiting: 1_000,
+            timeout: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+/// A place in the queue.
+type Ticket = u64;
+
+/// What becomes of a query that asks to run.
+#[derive(Debug, PartialEq, Eq)]
+enum Decision {
+    Run,
+    Wait(Ticket),
+    Refuse,
+}
+
+/// The decisions, without clocks or tasks.
+#[derive(Debug, Default)]
+struct Queue {
+    running: usize,
+    waiting: VecDeque<Ticket>,
+    last: Ticket,
+}
+
+impl Queue {
+    fn ask(&mut self, limits: &AdmissionLimits) -> Decision {
+        if self.running < limits.running {
+            self.running += 1;
+            return Decision::Run;
+        }
+        if self.waiting.len() >= limits.waiting {
+            return Decision::Refuse;
+        }
+        self.last += 1;
+        self.waiting.push_back(self.last);
+        Decision::Wait(self.last)
+    }
+
+    /// A running query is over: its place goes to the one that has waited longest.
+    fn end(&mut self) -> Option<Ticket> {
+        let next = self.waiting.pop_front();
+        if next.is_none() {
+            self.running -= 1;
+        }
+        next
+    }
+
+    /// A waiting query gives up. False if it waits no longer: it has been given a place.
+    fn leave(&mut self, ticket: Ticket) -> bool {
+        let before = self.waiting.len();
+        self.waiting.retain(|&waiting| waiting != ticket);
+        self.waiting.len() < before
+    }
+}
+
+/// The queue of a coordinator.
+#[derive(Debug, Default)]
+pub struct Admission {
+    limits: AdmissionLimits,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    queue: Queue,
+    /// Where those that wait hear that it is their turn.
+    doors: HashMap<Ticket, oneshot::Sender<()>>,
+}
+
+impl Inner {
+    /// A place is free: whoever is next hears it.
+    fn pass_on(&mut self) {
+        while let Some(next) = self.queue.end() {
+            // Its door is closed if it is just giving up: then the place goes on.
+            if self.doors.remove(&next).is_some_and(|door| door.send(()).is_ok()) {
+                return;
+            }
+        }
+    }
+}
+
+impl Admission {
+    /// A queue without anybody in it.
+    #[must_use]
+    pub fn new(limits: AdmissionLimits) -> Self {
+        Self {
+            limits,
+            inner: Mutex::default(),
+        }
+    }
+
+    /// Waits for a place; dropping the result gives it back.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] if too many wait already, or after the longest wait.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the queue.
+    pub(super) async fn enter(self: &Arc<Self>, query: &Query) -> Result<Place> {
+        let (ticket, turn) = {
+            let mut inner = self.inner.lock();
+            match inner.queue.ask(&self.limits) {
+                Decision::Run => return Ok(Place(Arc::clone(self))),
+                Decision::Refuse => return Err(self.refusal()),
+                Decision::Wait(ticket) => {
+                    let (door, turn) = oneshot::channel();
+                    inner.doors.insert(ticket, door);
+                    (ticket, turn)
+                }
+            }
+        };
+        query.advance(QueryState::Queued);
+        let mut waiting = Waiting {
+            admission: self,
+            ticket: Some(ticket),
+            turn,
+        };
+        match tokio::time::timeout(self.limits.timeout, &mut waiting.turn).await {
+            Ok(_) => {
+                waiting.ticket = None;
+                Ok(Place(Arc::clone(self)))
+            }
+            Err(_) => Err(self.waited_in_vain()),
+        }
+    }
+
+    fn refusal(&self) -> Error {
+        let AdmissionLimits { running, waiting, .. } = self.limits;
+        Error::Exhausted(format!(
+            "query refused: {running} queries run and {waiting} wait; try again later, or raise `admission.running` or `admission.waiting` in the coordinator's configuration"
+        ))
+    }
+
+    fn waited_in_vain(&self) -> Error {
+        let AdmissionLimits { running, timeout, .. } = self.limits;
+        Error::Exhausted(format!(
+            "query waited {timeout:?} behind {running} running ones; try again later, or raise `admission.running` or `admission.timeout` in the coordinator's configuration"
+        ))
+    }
+}
+
+/// The right to run. Dropping it lets the next one in.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Admission>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.inner.lock().pass_on();
+    }
+}
+
+/// A query in the queue; dropping it leaves.
+struct Waiting<'a> {
+    admission: &'a Admission,
+    ticket: Option<Ticket>,
+    turn: oneshot::Receiver<()>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket else { return };
+        let mut inner = self.admission.inner.lock();
+        inner.doors.remove(&ticket);
+        if !inner.queue.leave(ticket) {
+            // The place came too late to be taken.
+            inner.pass_on();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::super::registry::QueryRegistry;
+    use super::*;
+
+    fn limits(running: usize, waiting: usize, timeout: Duration) -> AdmissionLimits {
+        AdmissionLimits {
+            running,
+            waiting,
+            timeout,
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn query() -> Arc<Query> {
+        QueryRegistry::default().begin(1, "ada", "select 1").unwrap()
+    }
+
+    #[tokio::test]
+    async fn places_go_to_those_that_wait_in_order() {
+        let admission = Arc::new(Admission::new(limits(1, 2, LONG)));
+        let first = admission.enter(&query()).await.unwrap();
+        let (second, third) = (query(), query());
+        let mut second_enters = Box::pin(admission.enter(&second));
+        let mut third_enters = Box::pin(admission.enter(&third));
+        assert!(futures::poll!(&mut second_enters).is_pending());
+        assert!(futures::poll!(&mut third_enters).is_pending());
+        assert_eq!(second.state(), QueryState::Queued);
+        let refused = admission.enter(&query()).await.unwrap_err();
+        assert!(refused.to_string().contains("admission.waiting"), "{refused}");
+        drop(first);
+        let place = second_enters.await.unwrap();
+        assert!(futures::poll!(&mut third_enters).is_pending());
+        drop(place);
+        third_enters.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_too_long_hears_which_knob_moves_the_limit() {
+        let admission = Arc::new(Admission::new(limits(1, 2, Duration::from_millis(20))));
+        let first = admission.enter(&query()).await.unwrap();
+        let error = admission.enter(&query()).await.unwrap_err();
+        assert!(error.to_string().contains("admission.timeout"), "{error}");
+        drop(first);
+        admission.enter(&query()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_leaves_the_queue_even_when_called() {
+        let admission = Arc::new(Admission::new(limits(1, 9, LONG)));
+        let first = admission.enter(&query()).await.unwrap();
+        let (early, called, last) = (query(), query(), query());
+        let mut early_enters = Box::pin(admission.enter(&early));
+        let mut called_enters = Box::pin(admission.enter(&called));
+        let mut last_enters = Box::pin(admission.enter(&last));
+        assert!(futures::poll!(&mut early_enters).is_pending());
+        assert!(futures::poll!(&mut called_enters).is_pending());
+        assert!(futures::poll!(&mut last_enters).is_pending());
+        drop(early_enters);
+        drop(first);
+        // The second one was given the place and goes before it took it.
+        drop(called_enters);
+        last_enters.await.unwrap();
+        assert_eq!(admission.inner.lock().queue.running, 0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_more_run_than_allowed_and_nobody_waits_beside_a_free_place(steps in proptest::collection::vec(0u8..3, 0..200)) {
+            let limits = limits(3, 4, LONG);
+            let mut queue = Queue::default();
+            let mut running = 0usize;
+            for step in steps {
+                match step {
+                    0 => running += usize::from(queue.ask(&limits) == Decision::Run),
+                    1 if running > 0 => running -= usize::from(queue.end().is_none()),
+                    _ => { let first = queue.waiting.front().copied(); first.map(|ticket| queue.leave(ticket)); }
+                }
+                prop_assert_eq!(queue.running, running);
+                prop_assert!(running <= limits.running && queue.waiting.len() <= limits.waiting);
+                prop_assert!(queue.waiting.is_empty() || running == limits.running);
+            }
+        }
+    }
+}
