@@ -180,6 +180,12 @@ pub struct LocalArgs {
     /// How many nodes, each a DataNode with a worker beside it [default: as many as at the last start, at first 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub nodes: Option<u16>,
+    /// Spread the nodes over so many racks, /rack1 and on [default: all on /default-rack]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub racks: Option<u16>,
+    /// Directories per DataNode, each a volume of its own [default: as many as at the last start, at first 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub volumes: Option<u16>,
     /// Start each role as its own process
     #[arg(long)]
     pub processes: bool,

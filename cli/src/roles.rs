@@ -67,6 +67,7 @@ pub async fn start_namenode(config: &Config) -> anyhow::Result<(NameNodeHandle, 
     let endpoint = NameNodeEndpoint {
         rpc: handle.rpc_addr(),
         link: handle.link_addr(),
+        http: handle.http_addr(),
         pid: std::process::id(),
     };
     Ok((handle, endpoint))

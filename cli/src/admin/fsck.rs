@@ -24,8 +24,9 @@ pub struct FsckArgs {
     /// The NameNode's HTTP address [default: as the NameNode says]
     #[arg(long, value_name = "HOST:PORT")]
     http: Option<String>,
-    /// PATH and HDFS's options: -files -blocks -locations -racks -replicaDetails -openforwrite -list-corruptfileblocks
-    /// -storagepolicies -includeSnapshots -move -delete -blockId ID
+    /// PATH and HDFS's options: -files -blocks -locations -racks -replicaDetails -upgradedomains -openforwrite
+    /// -list-corruptfileblocks -storagepolicies -maintenance -includeSnapshots -replicate -move -delete -blockId ID...; ours:
+    /// -noverify names only the damage that is known, without having the DataNodes verify their replicas before
     #[arg(
         required = true,
         trailing_var_arg = true,
@@ -36,7 +37,7 @@ pub struct FsckArgs {
 }
 
 /// HDFS's options and the parameters that stand for them.
-const OPTIONS: [(&str, &str); 13] = [
+const OPTIONS: [(&str, &str); 15] = [
     ("files", "files"),
     ("blocks", "blocks"),
     ("locations", "locations"),
@@ -50,28 +51,51 @@ const OPTIONS: [(&str, &str); 13] = [
     ("upgradedomains", "upgradedomains"),
     ("move", "move"),
     ("delete", "delete"),
+    ("replicate", "replicate"),
+    ("noverify", "skipverification"),
 ];
 
+/// What is asked.
+#[derive(Debug, PartialEq, Eq)]
+struct Question {
+    /// Path and query of the request.
+    target: String,
+    /// The answer is a page of a list, and there may be more.
+    is_paged: bool,
+    path: String,
+}
+
 /// Checks the files below a path.
-pub(super) async fn run(link: &mut Link, args: &FsckArgs) -> anyhow::Result<ExitCode> {
-    let target = request_target(&args.words, &link.user)?;
+pub(super) async fn run(link: &mut Link, args: &FsckArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let question = question(&args.words, &link.user, json)?;
     let address = match &args.http {
         Some(address) => address.clone(),
-        None => report::fetch(link).await?.http_address,
+        None => {
+            let told = report::fetch(link).await?.http_address;
+            link.beside(&told)
+        }
     };
     ensure!(
         !address.is_empty(),
         "the NameNode has no HTTP service, which fsck needs: see `namenode.http_address`"
     );
-    let last = get(&address, &target).await?;
-    Ok(ExitCode::from(exit_code(&last)))
+    let code = if question.is_paged {
+        list_corrupt(&address, &question).await?
+    } else if json {
+        let mut answer = String::new();
+        get(&address, &question.target, |line| answer.push_str(line)).await?;
+        print!("{answer}");
+        json_exit_code(&answer)
+    } else {
+        exit_code(&get(&address, &question.target, |line| print!("{line}")).await?)
+    };
+    Ok(ExitCode::from(code))
 }
 
-/// The path and query of the request.
-fn request_target(words: &[String], user: &str) -> anyhow::Result<String> {
+fn question(words: &[String], user: &str, json: bool) -> anyhow::Result<Question> {
     let mut query = format!("ugi={}", encode(user));
     let mut path = None;
-    let mut words = words.iter();
+    let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
         let Some(option) = word.strip_prefix('-').filter(|option| !option.is_empty()) else {
             ensure!(path.is_none(), "fsck: can only operate on one path at a time '{word}'");
@@ -80,10 +104,15 @@ fn request_target(words: &[String], user: &str) -> anyhow::Result<String> {
         };
         let option = option.strip_prefix('-').unwrap_or(option);
         if option == "blockId" {
-            let id = words
-                .next()
-                .context("fsck: -blockId needs a block's name, such as blk_1073741825")?;
-            query.push_str(&format!("&blockId={}", encode(id)));
+            let mut ids = Vec::new();
+            while let Some(id) = words.next_if(|word| !word.starts_with(['-', '/'])) {
+                ids.push(id.as_str());
+            }
+            ensure!(
+                !ids.is_empty(),
+                "fsck: -blockId needs a block's name, such as blk_1073741825"
+            );
+            query.push_str(&format!("&blockId={}", encode(&ids.join(" "))));
         } else if option == "showprogress" {
             // Always so, as with HDFS.
         } else {
@@ -92,8 +121,52 @@ fn request_target(words: &[String], user: &str) -> anyhow::Result<String> {
             query.push_str(&format!("&{parameter}=1"));
         }
     }
-    let path = path.map_or("/", String::as_str);
-    Ok(format!("/fsck?{query}&path={}", encode(path)))
+    let is_paged = query.contains("&listcorruptfileblocks=") && !query.contains("&blockId=");
+    if json {
+        ensure!(
+            !is_paged && !query.contains("&blockId="),
+            "fsck: --json has the whole check of a path: leave out -list-corruptfileblocks and -blockId"
+        );
+        query.push_str("&json=1");
+    }
+    let path = match path.map_or("/", String::as_str) {
+        path if path.starts_with('/') => path.to_owned(),
+        path => format!("/user/{user}/{path}"),
+    };
+    let target = format!("/fsck?{query}&path={}", encode(&path));
+    Ok(Question { target, is_paged, path })
+}
+
+/// Prints the list page by page, in the words of HDFS's client; its exit code.
+async fn list_corrupt(address: &str, question: &Question) -> anyhow::Result<u8> {
+    let (mut cookie, mut count) = ("0".to_owned(), 0_u64);
+    loop {
+        let target = format!("{}&startblockafter={cookie}", question.target);
+        let (mut next, mut found) = (None, 0);
+        let take = |line: &str| {
+            if let Some(text) = line.strip_prefix("Cookie:") {
+                next = Some(text.trim().to_owned());
+            } else if line.starts_with("blk_") {
+                if count + found == 0 {
+                    println!("The list of corrupt blocks under path '{}' are:", question.path);
+                }
+                println!("{}", line.trim_end());
+                found += 1;
+            }
+        };
+        let last = get(address, &target, take).await?;
+        ensure!(!last.ends_with("FAILED"), "fsck: {}: {last}", question.path);
+        count += found;
+        match next {
+            Some(next) if found > 0 => cookie = next,
+            _ => break,
+        }
+    }
+    println!(
+        "The filesystem under path '{}' has {count} CORRUPT blocks",
+        question.path
+    );
+    Ok(if count == 0 { 0 } else { 255 })
 }
 
 /// Text as it may stand in a query.
@@ -117,18 +190,26 @@ fn exit_code(last: &str) -> u8 {
         ("is IN MAINTENANCE", 4),
         ("is ENTERING MAINTENANCE", 5),
         ("is STALE", 6),
-        ("has no CORRUPT files", 0),
-        ("has 0 CORRUPT files", 0),
-        ("CORRUPT files", 1),
     ];
-    let known = codes
-        .iter()
-        .find(|(end, _)| last.ends_with(end) || last.ends_with(&format!("{end}.")));
+    if last.starts_with("Incorrect blockId format:") {
+        return 0;
+    }
+    let known = codes.iter().find(|(end, _)| last.ends_with(end));
     known.map_or(255, |(_, code)| *code)
 }
 
-/// Asks for `target` and copies the answer to standard output as it comes; its last line.
-async fn get(address: &str, target: &str) -> anyhow::Result<String> {
+/// The same, of an answer in JSON.
+fn json_exit_code(answer: &str) -> u8 {
+    let answer: serde_json::Value = serde_json::from_str(answer).unwrap_or_default();
+    match answer["status"].as_str() {
+        Some("HEALTHY" | "ABSENT") => 0,
+        Some("CORRUPT") => 1,
+        _ => 255,
+    }
+}
+
+/// Asks for `target` and hands the answer's lines over as they come; its last one that is not empty.
+async fn get(address: &str, target: &str, take: impl FnMut(&str)) -> anyhow::Result<String> {
     let connect = tokio::time::timeout(CONNECT, TcpStream::connect(address)).await;
     let unreachable = || format!("NameNode's HTTP service {address} cannot be reached");
     let mut stream = connect
@@ -147,7 +228,7 @@ async fn get(address: &str, target: &str) -> anyhow::Result<String> {
         answer.take(LONGEST_LINE).read_to_string(&mut body).await?;
         bail!("fsck: {address} answered `{status}`: {}", body.trim());
     }
-    print_body(answer).await
+    read_body(answer, take).await
 }
 
 async fn read_line(from: &mut BufReader<TcpStream>) -> anyhow::Result<String> {
@@ -160,8 +241,7 @@ async fn read_line(from: &mut BufReader<TcpStream>) -> anyhow::Result<String> {
     Ok(line.trim_end().to_owned())
 }
 
-async fn print_body(mut from: BufReader<TcpStream>) -> anyhow::Result<String> {
-    use std::io::Write;
+async fn read_body(mut from: BufReader<TcpStream>, mut take: impl FnMut(&str)) -> anyhow::Result<String> {
     let mut last = String::new();
     loop {
         let mut line = Vec::new();
@@ -169,10 +249,10 @@ async fn print_body(mut from: BufReader<TcpStream>) -> anyhow::Result<String> {
         if read.context("the NameNode fell silent during the check")?? == 0 {
             return Ok(last);
         }
-        std::io::stdout().write_all(&line)?;
         let text = String::from_utf8_lossy(&line);
+        take(&text);
         if !text.trim().is_empty() {
-            last = text.into_owned();
+            last = text.trim_end().to_owned();
         }
     }
 }
@@ -184,7 +264,7 @@ mod tests {
 
     fn target(words: &[&str]) -> anyhow::Result<String> {
         let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
-        request_target(&words, "ann")
+        question(&words, "ann", false).map(|question| question.target)
     }
 
     #[test]
@@ -194,9 +274,14 @@ mod tests {
             "/fsck?ugi=ann&files=1&blocks=1&listcorruptfileblocks=1&path=/a%20b"
         );
         assert_eq!(
-            target(&["-blockId", "blk_1"]).unwrap(),
-            "/fsck?ugi=ann&blockId=blk_1&path=/"
+            target(&["-blockId", "blk_1", "blk_2"]).unwrap(),
+            "/fsck?ugi=ann&blockId=blk_1%20blk_2&path=/"
         );
+        assert_eq!(
+            target(&["here", "-noverify"]).unwrap(),
+            "/fsck?ugi=ann&skipverification=1&path=/user/ann/here"
+        );
+        assert!(target(&["-blockId"]).is_err());
         assert!(target(&["/", "-sideways"]).is_err());
         assert!(target(&["/a", "/b"]).is_err());
     }
@@ -207,11 +292,14 @@ mod tests {
             ("The filesystem under path '/' is HEALTHY\n", 0),
             ("The filesystem under path '/' is CORRUPT\n", 1),
             ("FileSystem is inaccessible due to:", 255),
-            ("The filesystem under path '/' has 0 CORRUPT files", 0),
-            ("The filesystem under path '/' has 2 CORRUPT files", 1),
+            ("Path '/absent' does not exist", 0),
+            ("Incorrect blockId format: nonsense", 0),
+            ("Fsck on path '/' FAILED", 255),
         ] {
             assert_eq!(exit_code(line), code, "{line}");
         }
+        assert_eq!(json_exit_code(r#"{ "status": "CORRUPT" }"#), 1);
+        assert_eq!(json_exit_code("nothing"), 255);
     }
 
     #[tokio::test]
@@ -230,8 +318,8 @@ mod tests {
             }
         };
         let ask = async {
-            assert_eq!(get(&address, "/fsck").await.unwrap(), "is HEALTHY\n");
-            let refused = get(&address, "/fsck").await.unwrap_err().to_string();
+            assert_eq!(get(&address, "/fsck", |_| ()).await.unwrap(), "is HEALTHY");
+            let refused = get(&address, "/fsck", |_| ()).await.unwrap_err().to_string();
             assert!(
                 refused.contains("403 Forbidden") && refused.ends_with("no"),
                 "{refused}"

@@ -1,5 +1,6 @@
 //! The connection to a NameNode's admin service.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -52,6 +53,14 @@ impl Link {
             self.connected = Some(NameNodeAdminClient::new(channel).max_decoding_message_size(LARGEST));
         }
         self.connected.as_mut().context("connected above")
+    }
+
+    /// `address` of another service of this NameNode; on this link's host if the service listens on all of its host's addresses.
+    pub(super) fn beside(&self, address: &str) -> String {
+        match (address.parse::<SocketAddr>(), self.address.rsplit_once(':')) {
+            (Ok(any), Some((host, _))) if any.ip().is_unspecified() => format!("{host}:{}", any.port()),
+            _ => address.to_owned(),
+        }
     }
 
     /// A request in the user's name.

@@ -74,7 +74,7 @@ pub async fn run(args: AdminArgs, config: &ClientConfig) -> anyhow::Result<ExitC
     match args.command {
         AdminCommand::Report(report) => report::run(&mut link, &report, json).await,
         AdminCommand::Safemode(safe_mode) => safe_mode::run(&mut link, &safe_mode, json).await,
-        AdminCommand::Fsck(fsck) => fsck::run(&mut link, &fsck).await,
+        AdminCommand::Fsck(fsck) => fsck::run(&mut link, &fsck, json).await,
         AdminCommand::Decommission(node) => nodes::decommission(&mut link, &node, json).await,
         AdminCommand::Recommission(node) => nodes::recommission(&mut link, &node, json).await,
         AdminCommand::Maintenance(node) => nodes::maintenance(&mut link, &node, json).await,

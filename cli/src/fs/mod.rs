@@ -37,10 +37,11 @@ mod verbs;
 mod xattr;
 
 use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use quarry_dfs_client::DfsClientConfig;
+use quarry_dfs_client::{DfsClientConfig, HadoopConf};
 
 use crate::config::ClientConfig;
 use crate::locate;
@@ -62,6 +63,10 @@ pub struct FsArgs {
     /// fs.trash.interval; others are passed over
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub define: Vec<String>,
+    /// Directory of Hadoop's core-site.xml and hdfs-site.xml: name services, fs.defaultFS and the client's settings are as they say
+    /// [default: HADOOP_CONF_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub conf: Option<PathBuf>,
     /// The command, then its options and paths
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub words: Vec<String>,
@@ -92,13 +97,44 @@ pub async fn run(args: FsArgs, config: &ClientConfig) -> anyhow::Result<ExitCode
     let verb = words.remove(0);
     let verb = verb.strip_prefix('-').unwrap_or(&verb).to_owned();
     let config = config.clone();
-    let clusters = move |authority: Option<&str>| {
-        let namenode = authority.map_or_else(|| locate::namenode(&config), |name| Ok(name.to_owned()))?;
-        Ok(dfs_config(&config, namenode))
-    };
+    let hadoop = hadoop_conf(args.conf.as_deref(), &args.define)?;
+    let clusters = move |authority: Option<&str>| cluster_config(&config, hadoop.as_ref(), authority);
     let out = Box::new(BufWriter::with_capacity(1 << 16, io::stdout()));
     let mut session = Session::new(&verb, Box::new(clusters), generic, out, Box::new(io::stderr()));
     Ok(ExitCode::from(run_verb(&mut session, &verb, words).await))
+}
+
+/// Hadoop's configuration, if a flag or the environment names one.
+fn hadoop_conf(dir: Option<&Path>, defined: &[String]) -> anyhow::Result<Option<HadoopConf>> {
+    let conf = match dir {
+        Some(dir) => Some(HadoopConf::load(dir)?),
+        None => HadoopConf::from_env()?,
+    };
+    Ok(conf.map(|mut conf| {
+        for (key, value) in defined.iter().filter_map(|pair| pair.split_once('=')) {
+            conf.set(key, value);
+        }
+        conf
+    }))
+}
+
+/// The client settings for a named cluster. Without a name: the configured one, that of Hadoop's `fs.defaultFS`, or the one last started.
+fn cluster_config(
+    config: &ClientConfig,
+    hadoop: Option<&HadoopConf>,
+    authority: Option<&str>,
+) -> anyhow::Result<DfsClientConfig> {
+    let default = || match (&config.namenode, hadoop.and_then(HadoopConf::default_authority)) {
+        (None, Some(authority)) => Ok(authority),
+        _ => locate::namenode(config),
+    };
+    let authority = authority.map_or_else(default, |name| Ok(name.to_owned()))?;
+    let Some(hadoop) = hadoop else {
+        return Ok(dfs_config(config, authority));
+    };
+    let mut client = dfs_config(config, hadoop.namenodes(&authority)?.join(","));
+    hadoop.apply(&mut client)?;
+    Ok(client)
 }
 
 /// The client settings for the cluster at `namenode`.
@@ -204,7 +240,43 @@ fn help(session: &mut Session, names: Vec<String>, long: bool) -> Result<(), FsE
 
 #[cfg(test)]
 mod tests {
-    use super::{USAGE_CODE, testing, verbs};
+    #![allow(clippy::unwrap_used)]
+    use super::{ClientConfig, USAGE_CODE, cluster_config, hadoop_conf, testing, verbs};
+
+    #[test]
+    fn clusters_are_hadoops_name_services() {
+        let dir = tempfile::tempdir().unwrap();
+        let property =
+            |name: &str, value: &str| format!("<property><name>{name}</name><value>{value}</value></property>");
+        let core = property("fs.defaultFS", "hdfs://mycluster");
+        let hdfs = [
+            property("dfs.nameservices", "mycluster"),
+            property("dfs.ha.namenodes.mycluster", "a,b"),
+            property("dfs.namenode.rpc-address.mycluster.a", "one:1"),
+            property("dfs.namenode.rpc-address.mycluster.b", "two:2"),
+            property("dfs.replication", "2"),
+        ];
+        for (name, text) in [("core-site.xml", core), ("hdfs-site.xml", hdfs.concat())] {
+            std::fs::write(dir.path().join(name), format!("<configuration>{text}</configuration>")).unwrap();
+        }
+        let define = ["dfs.replication=4".to_owned()];
+        let conf = hadoop_conf(Some(dir.path()), &define).unwrap();
+        let config = ClientConfig::default();
+        let client = |authority| cluster_config(&config, conf.as_ref(), authority).unwrap();
+        for authority in [None, Some("mycluster")] {
+            assert_eq!(client(authority).namenode, "one:1,two:2");
+            assert_eq!(client(authority).replication, Some(4));
+        }
+        assert_eq!(client(Some("host:9")).namenode, "host:9");
+        let named = ClientConfig {
+            namenode: Some("other:8020".to_owned()),
+            ..ClientConfig::default()
+        };
+        assert_eq!(
+            cluster_config(&named, conf.as_ref(), None).unwrap().namenode,
+            "other:8020"
+        );
+    }
 
     #[tokio::test]
     async fn every_command_has_its_help_and_is_known() {

@@ -32,6 +32,8 @@ pub struct NameNodeEndpoint {
     pub rpc: SocketAddr,
     /// For DataNodes.
     pub link: SocketAddr,
+    /// For `fsck`, figures and health: HTTP.
+    pub http: SocketAddr,
     /// Its process.
     pub pid: u32,
 }
@@ -145,6 +147,7 @@ pub(super) mod tests {
             namenode: NameNodeEndpoint {
                 rpc: addr(1),
                 link: addr(2),
+                http: addr(10),
                 pid: 7,
             },
             datanodes: vec![DataNodeEndpoint {

@@ -41,6 +41,10 @@ pub struct LocalOptions {
     pub dir: PathBuf,
     /// Number of nodes; absent: as many as the directory has, at first 1.
     pub nodes: Option<u16>,
+    /// Racks that the nodes are spread over; absent: all are on the default rack.
+    pub racks: Option<u16>,
+    /// Volumes of each DataNode; absent: as many as the directory has, at first 1.
+    pub volumes: Option<u16>,
     /// Where the roles run.
     pub mode: Mode,
     /// Configuration of all roles; directories and ports are chosen by the cluster.
@@ -69,6 +73,8 @@ impl LocalOptions {
         Self {
             dir: dir.into(),
             nodes: None,
+            racks: None,
+            volumes: None,
             mode: Mode::Embedded,
             layers: Layers::default(),
             remember: false,
@@ -144,7 +150,7 @@ impl LocalCluster {
                 "fewer nodes than before: blocks with replicas only on the others are missing"
             );
         }
-        let plan = Plan::new(&dir, nodes, options.layers, last)?;
+        let plan = Plan::new(&dir, nodes, options.layers, last)?.with_shape(options.racks, options.volumes);
         let (running, endpoints) = Box::pin(start_roles(&plan, options.mode)).await?;
         let cluster = Self {
             plan,
@@ -317,6 +323,8 @@ pub async fn run(args: LocalArgs, layers: Layers) -> anyhow::Result<()> {
     let options = LocalOptions {
         dir: args.dir,
         nodes: args.nodes,
+        racks: args.racks,
+        volumes: args.volumes,
         mode,
         layers,
         remember: true,

@@ -27,6 +27,10 @@ const MEMORY_SHARE: u64 = 2;
 pub(super) struct Plan {
     pub(super) dir: PathBuf,
     pub(super) nodes: u16,
+    /// Racks that the nodes are spread over; absent: all are on the default rack.
+    racks: Option<u16>,
+    /// Volumes of each DataNode, unless its directory has more.
+    volumes: u16,
     pub(super) layers: Layers,
     loaded: Loaded,
     last: Option<Endpoints>,
@@ -37,10 +41,21 @@ impl Plan {
         Ok(Self {
             dir: dir.to_owned(),
             nodes,
+            racks: None,
+            volumes: 1,
             loaded: layers.load()?,
             layers,
             last,
         })
+    }
+
+    /// The same plan with the nodes on so many racks and with so many volumes each.
+    pub(super) fn with_shape(self, racks: Option<u16>, volumes: Option<u16>) -> Self {
+        Self {
+            racks,
+            volumes: volumes.unwrap_or(1),
+            ..self
+        }
     }
 
     /// The same plan with other ports to return to.
@@ -67,7 +82,7 @@ impl Plan {
         settings.force("namenode.dir", path(&self.dir.join("namenode")));
         settings.offer("namenode.rpc_address", address(last.map(|last| last.rpc)));
         settings.offer("namenode.link_address", address(last.map(|last| last.link)));
-        settings.offer("namenode.http_address", address(None));
+        settings.offer("namenode.http_address", address(last.map(|last| last.http)));
         settings.offer("namenode.superuser", self.user());
         settings.offer("namenode.default_replication", REPLICATION.min(self.nodes));
         settings.list
@@ -76,10 +91,12 @@ impl Plan {
     pub(super) fn datanode(&self, node: usize, link: SocketAddr) -> Vec<Setting> {
         let last = self.last.as_ref().and_then(|last| last.datanodes.get(node));
         let mut settings = Settings::new(&self.loaded);
-        settings.force(
-            "datanode.dirs",
-            toml::Value::Array(vec![path(&self.node_dir(node).join("blocks")).into()]),
-        );
+        let dirs = self.volume_dirs(node).into_iter().map(|dir| path(&dir).into());
+        settings.force("datanode.dirs", toml::Value::Array(dirs.collect()));
+        if let Some(racks) = self.racks {
+            let rack = node % usize::from(racks) + 1;
+            settings.offer("datanode.network_location", format!("/rack{rack}"));
+        }
         settings.force("datanode.namenode", link);
         settings.force("datanode.xfer_address", address(last.map(|last| last.xfer)));
         settings.force("datanode.ipc_address", address(last.map(|last| last.ipc)));
@@ -126,6 +143,18 @@ impl Plan {
 
     fn node_dir(&self, node: usize) -> PathBuf {
         self.dir.join(format!("node-{}", node + 1))
+    }
+
+    /// The directories of a DataNode's volumes: as many as wanted, and those that are there from an earlier start, which hold blocks.
+    fn volume_dirs(&self, node: usize) -> Vec<PathBuf> {
+        let dir = self.node_dir(node);
+        let volume = |number: u16| match number {
+            1 => dir.join("blocks"),
+            number => dir.join(format!("blocks-{number}")),
+        };
+        let numbers = 1..=u16::MAX;
+        let needed = |number: &u16| *number <= self.volumes || volume(*number).is_dir();
+        numbers.take_while(needed).map(volume).collect()
     }
 
     /// Query threads of each worker.
@@ -222,6 +251,25 @@ mod tests {
         assert_eq!(value(&short.coordinator(link), "coordinator.domain_socket"), socket);
         let long = Plan::new(Path::new(&format!("/{}", "d".repeat(100))), 1, Layers::default(), None);
         assert_eq!(value(&long.unwrap().datanode(0, link), "datanode.domain_socket"), None);
+    }
+
+    #[test]
+    fn nodes_are_spread_over_racks_and_keep_the_volumes_that_they_had() {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = |volumes| {
+            Plan::new(dir.path(), 3, Layers::default(), None)
+                .unwrap()
+                .with_shape(Some(2), volumes)
+        };
+        let link = SocketAddr::from(([127, 0, 0, 1], 1));
+        let rack = |node| value(&plan(None).datanode(node, link), "datanode.network_location").unwrap();
+        assert_eq!([rack(0), rack(1), rack(2)], ["/rack1", "/rack2", "/rack1"]);
+        let one = vec![dir.path().join("node-1/blocks")];
+        assert_eq!(plan(None).volume_dirs(0), one);
+        let two = [one[0].clone(), dir.path().join("node-1/blocks-2")];
+        assert_eq!(plan(Some(2)).volume_dirs(0), two);
+        std::fs::create_dir_all(&two[1]).unwrap();
+        assert_eq!(plan(None).volume_dirs(0), two);
     }
 
     #[test]

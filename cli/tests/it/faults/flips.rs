@@ -1,5 +1,6 @@
 //! One bit flipped in each of many blocks of one DataNode.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use bytes::Bytes;
@@ -36,11 +37,9 @@ fn flip(path: &std::path::Path, bit: usize) {
 }
 
 #[test]
-fn flipped_bits_are_never_read_and_are_repaired() {
+fn flipped_bits_are_never_read_are_named_by_fsck_and_are_repaired() {
     let home = Home::new();
-    let scan = "datanode.directory_scan_interval=5s";
-    let options = ["--nodes", "3", "--processes", "--set", scan];
-    let local = Local::start(&home, &home.path("cluster"), &options);
+    let local = Local::start(&home, &home.path("cluster"), &["--nodes", "3", "--processes"]);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let client = client(local.endpoints().namenode.rpc);
     runtime.block_on(async {
@@ -57,13 +56,46 @@ fn flipped_bits_are_never_read_and_are_repaired() {
         for file in &files {
             check(&client, file).await;
         }
-        // What no reader met is found by the directory scanner: the files were changed from outside.
+        // What no reader met is found now: fsck has the DataNodes verify whatever was changed under them. Repair has begun by then, and may
+        // be over for some; they are named all the same.
+        let named = named_by_fsck(&home, &local);
+        assert_eq!(
+            named,
+            damaged.keys().copied().collect(),
+            "fsck names every damaged replica"
+        );
         wait_until_repaired(&local, &damaged, &good);
         super::oracle::wait_for_full_replication(&client).await;
         for file in &files {
             check_replicas(&client, &local, file, 3).await;
         }
+        check_history(&home);
     });
+}
+
+/// The blocks whose replica on the first node fsck calls damaged; it names no other node.
+fn named_by_fsck(home: &Home, local: &Local) -> BTreeSet<u64> {
+    let text = home.run(&["admin", "fsck", "/"]).ok();
+    let node = format!(" on {} (", local.endpoints().datanodes[0].xfer);
+    let lines = text.lines().filter(|line| line.contains(" CORRUPT, found "));
+    lines
+        .map(|line| {
+            assert!(line.starts_with(" /flips/file-") && line.contains(&node), "{line}");
+            let (_, name) = line.split_once(": blk_").unwrap();
+            name.split('_').next().unwrap().parse().unwrap()
+        })
+        .collect()
+}
+
+/// After the repair fsck tells each replica's, and that all is well.
+fn check_history(home: &Home) {
+    let answer: serde_json::Value =
+        serde_json::from_str(&home.run(&["admin", "--json", "fsck", "/flips"]).ok()).unwrap();
+    assert_eq!(answer["status"], "HEALTHY", "{answer:#}");
+    assert_eq!(answer["totals"]["under_replicated"], 0, "{answer:#}");
+    let replicas = answer["damaged_replicas"].as_array().unwrap();
+    assert_eq!(replicas.len(), FLIPS, "{answer:#}");
+    assert!(replicas.iter().all(|replica| replica["repaired"] == true), "{answer:#}");
 }
 
 /// Waits until the node has every damaged block again as it was.
