@@ -6,7 +6,10 @@
 //! This package knows nothing of the SQL engine, so that it builds in seconds.
 
 pub mod conditions;
+pub mod host_memory;
 pub mod process;
+pub mod report;
 pub mod samples;
+pub mod stock_client;
 pub mod systems;
 pub mod table;

@@ -98,6 +98,21 @@ impl Process {
         }
     }
 
+    /// Processor time of all its threads so far, in microseconds, to the hundredth of a second; 0 once it has ended.
+    pub fn cpu_micros(&self) -> u64 {
+        // Linux counts in USER_HZ, which is 100 for programs whatever the kernel's own clock.
+        const MICROS_PER_TICK: u64 = 10_000;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+        // The name, in parentheses, may hold anything. Behind it the state is field 3; user and system time are 14 and 15.
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+        let ticks: u64 = fields
+            .skip(11)
+            .take(2)
+            .filter_map(|ticks| ticks.parse::<u64>().ok())
+            .sum();
+        ticks * MICROS_PER_TICK
+    }
+
     /// Resident memory in bytes; 0 once it has ended.
     pub fn resident_bytes(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
@@ -115,6 +130,26 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs a program that ends by itself, and returns what it printed on standard output. Standard error goes to the file `log`.
+///
+/// # Errors
+/// It does not start, fails, or takes longer than `limit`; then it is killed.
+pub async fn run(name: &str, command: &mut Command, log: &Path, limit: Duration) -> Result<String> {
+    let errors = fs::File::create(log).with_context(|| format!("create {}", log.display()))?;
+    command.stdin(Stdio::null()).stderr(errors);
+    let mut command = tokio::process::Command::from(std::mem::replace(command, Command::new("")));
+    let output = tokio::time::timeout(limit, command.kill_on_drop(true).output());
+    let output = output
+        .await
+        .with_context(|| format!("{name} took longer than {limit:?}"))?;
+    let output = output.with_context(|| format!("start {name}: {command:?}"))?;
+    if !output.status.success() {
+        let said = fs::read_to_string(log).unwrap_or_default();
+        bail!("{name} ended: {}; it said: {said}", output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{name} printed no text"))
 }
 
 fn forward_lines(out: ChildStdout) -> mpsc::Receiver<String> {

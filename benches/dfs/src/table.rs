@@ -36,6 +36,24 @@ impl Table {
         self.rows.push(cells.to_vec());
     }
 
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.len() == 1
+    }
+
+    /// The same without the columns in which every row has `-`.
+    #[must_use]
+    pub fn without_empty_columns(mut self) -> Self {
+        let kept: Vec<bool> = (0..self.rows[0].len())
+            .map(|column| self.is_empty() || self.rows[1..].iter().any(|row| row[column] != "-"))
+            .collect();
+        for row in &mut self.rows {
+            let mut kept = kept.iter();
+            row.retain(|_| kept.next().is_some_and(|kept| *kept));
+        }
+        self
+    }
+
     fn rule(&self, column: usize, width: usize) -> String {
         let right = self.numbers && column > 0;
         format!("{}{}", "-".repeat(width - 1), if right { ':' } else { '-' })
@@ -86,6 +104,17 @@ mod tests {
         table.row(["total".into(), "1200.5".into()]);
         let expected = "| query |     ms |\n| ----- | -----: |\n| Q1    |   12.5 |\n| total | 1200.5 |\n";
         assert_eq!(table.to_string(), expected);
+    }
+
+    #[test]
+    fn empty_columns_go() {
+        let mut table = Table::of_numbers(["query", "ms", "raw"]);
+        table.row(["Q1".into(), "1".into(), "-".into()]);
+        table.row(["Q2".into(), "-".into(), "-".into()]);
+        assert!(!table.is_empty());
+        let expected = "| query | ms |\n| ----- | -: |\n| Q1    |  1 |\n| Q2    |  - |\n";
+        assert_eq!(table.without_empty_columns().to_string(), expected);
+        assert!(Table::of_text(["a"]).without_empty_columns().is_empty());
     }
 
     #[test]

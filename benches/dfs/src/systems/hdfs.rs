@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 
 use super::{Cluster, current_user, free_port};
 use crate::process::Process;
+use crate::report::HDFS;
 
 const NAMENODE: &str = "org.apache.hadoop.hdfs.server.namenode.NameNode";
 const DATANODE: &str = "org.apache.hadoop.hdfs.server.datanode.DataNode";
@@ -37,6 +38,11 @@ impl Hdfs {
             properties: Vec::new(),
             jvm: Vec::new(),
         })
+    }
+
+    /// Where the jars are: Hadoop's client is among them.
+    pub fn jars(&self) -> &Path {
+        &self.jars
     }
 
     /// The version of the jars, by the name of one of them.
@@ -87,7 +93,8 @@ impl Hdfs {
         let mut command = self.java(&dir.join("conf"), NAMENODE);
         let process = Process::start("HDFS's NameNode", &mut command, &dir.join("namenode.log"))?;
         Ok(Cluster {
-            name: "Apache HDFS",
+            name: HDFS,
+            home: dir.to_owned(),
             namenode: address.parse().context("the NameNode's address")?,
             user: current_user()?,
             namenode_process: process,

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{Cluster, START_LIMIT, current_user};
 use crate::process::Process;
+use crate::report::QUARRY;
 
 /// Which program serves.
 #[derive(Debug, Clone)]
@@ -66,6 +67,7 @@ impl Launcher {
         let mut command = self.role("namenode", dir);
         command.arg("--dir").arg(dir.join("name"));
         command.args(["--rpc-address", "127.0.0.1:0", "--link-address", "127.0.0.1:0"]);
+        command.args(["--http-address", "127.0.0.1:0"]);
         let mut process = Process::start("Quarry's NameNode", &mut command, &dir.join("namenode.log"))?;
         let line = process.wait_for_line("ready ", START_LIMIT)?;
         let ready: Ready = serde_json::from_str(&line).with_context(|| format!("read '{line}'"))?;
@@ -109,7 +111,8 @@ impl Launcher {
             .map(|number| self.datanode(dir, number, namenode.link))
             .collect();
         let mut cluster = Cluster {
-            name: "Quarry",
+            name: QUARRY,
+            home: dir.to_owned(),
             namenode: namenode.rpc,
             user: current_user()?,
             namenode_process: namenode.process,

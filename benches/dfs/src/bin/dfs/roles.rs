@@ -21,6 +21,8 @@ pub(crate) struct NamenodeArgs {
     rpc_address: SocketAddr,
     #[arg(long)]
     link_address: SocketAddr,
+    #[arg(long)]
+    http_address: SocketAddr,
 }
 
 /// Flags of a DataNode.
@@ -42,7 +44,7 @@ pub(crate) async fn namenode(args: NamenodeArgs) -> anyhow::Result<()> {
         dir: args.dir,
         rpc_address: args.rpc_address,
         link_address: args.link_address,
-        http_address: ([127, 0, 0, 1], 0).into(),
+        http_address: args.http_address,
         ..NameNodeConfig::default()
     };
     let handle = NameNode::start(config).await?;

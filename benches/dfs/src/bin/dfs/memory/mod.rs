@@ -8,22 +8,32 @@ mod hdfs;
 mod namespace;
 mod report;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use quarry_benches_dfs::conditions::Conditions;
-use quarry_benches_dfs::systems::hdfs::Hdfs;
+use quarry_benches_dfs::report::{OutputArgs, QUARRY, Report, Section};
 use quarry_benches_dfs::systems::quarry::{END_LIMIT, Launcher, NameNode};
-use quarry_benches_dfs::systems::{Cluster, current_user};
+use quarry_benches_dfs::systems::{Cluster, Setup, SetupArgs, current_user};
 
 use datanode::SimulatedDataNode;
 use namespace::Shape;
-use report::{Line, Report};
+use report::Line;
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
+    setup: SetupArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// How large the namespaces are.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LoadArgs {
     /// Numbers of one-block files
     #[arg(long, value_delimiter = ',', default_value = "1000000,10000000")]
     files: Vec<u64>,
@@ -35,25 +45,10 @@ pub(crate) struct Args {
     replication: u16,
     /// Restarts; the quickest counts
     #[arg(long, default_value_t = 3)]
-    restarts: usize,
+    pub(crate) restarts: usize,
     /// Files that Apache HDFS is measured with; 0 leaves it out
     #[arg(long, default_value_t = 200_000)]
-    hdfs_files: u64,
-    /// The `quarry` binary [default: the one next to this program, else this program's own NameNode]
-    #[arg(long)]
-    quarry: Option<PathBuf>,
-    /// Jars of Apache HDFS [default: where `interop/setup oracle` puts them]
-    #[arg(long)]
-    jars: Option<PathBuf>,
-    /// Directory for the servers' files [default: a temporary one]
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Write the figures as JSON
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Write the tables as Markdown
-    #[arg(long)]
-    markdown: Option<PathBuf>,
+    pub(crate) hdfs_files: u64,
 }
 
 /// Longest that the reports of all replicas may take.
@@ -61,51 +56,32 @@ const REPORT_LIMIT: Duration = Duration::from_secs(600);
 
 /// Measures and prints.
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let conditions = Conditions::now();
-    let scratch = match &args.dir {
-        Some(dir) => tempfile::tempdir_in(dir),
-        None => tempfile::tempdir(),
+    let setup = Setup::new(&args.setup)?;
+    let mut report = Report::new("memory", "NameNode memory and restart", &setup);
+    report.add(measure(&setup, &args.load).await?);
+    args.output.write(&report)
+}
+
+/// Measures.
+pub(crate) async fn measure(setup: &Setup, args: &LoadArgs) -> Result<Section> {
+    let dir = setup.dir("memory");
+    let empty = empty_namenode(&setup.launcher, &dir.join("empty"))?;
+    let shape = |files| Shape {
+        files,
+        per_directory: args.per_directory,
+        replication: args.replication,
     };
-    let scratch = scratch.context("make a directory for the servers")?;
-    let launcher = Launcher::new(args.quarry.clone())?;
-    let hdfs = Hdfs::find(args.jars.clone()).filter(|_| args.hdfs_files > 0);
-    let mut report = Report::new(conditions, &launcher, hdfs.as_ref(), args.replication);
-    let empty = empty_namenode(&launcher, &scratch.path().join("empty"))?;
+    let mut lines = Vec::new();
     for files in &args.files {
-        let shape = Shape {
-            files: *files,
-            per_directory: args.per_directory,
-            replication: args.replication,
-        };
-        let line = quarry(
-            &launcher,
-            &scratch.path().join(files.to_string()),
-            shape,
-            args.restarts,
-            empty,
-        )
-        .await?;
-        eprintln!("{line:?}");
-        report.add(line);
+        let home = dir.join(files.to_string());
+        lines.push(quarry(&setup.launcher, &home, shape(*files), args.restarts, empty).await?);
+        eprintln!("{:?}", lines.last());
     }
-    if let Some(hdfs) = &hdfs {
-        let shape = Shape {
-            files: args.hdfs_files,
-            per_directory: args.per_directory,
-            replication: args.replication,
-        };
-        let line = hdfs::measure(hdfs, &scratch.path().join("hdfs"), shape, args.restarts).await?;
-        eprintln!("{line:?}");
-        report.add(line);
+    if let Some(hdfs) = setup.hdfs.as_ref().filter(|_| args.hdfs_files > 0) {
+        lines.push(hdfs::measure(hdfs, &dir.join("hdfs"), shape(args.hdfs_files), args.restarts).await?);
+        eprintln!("{:?}", lines.last());
     }
-    print!("{report}");
-    if let Some(path) = &args.json {
-        std::fs::write(path, serde_json::to_string_pretty(&report)?).with_context(|| path.display().to_string())?;
-    }
-    if let Some(path) = &args.markdown {
-        std::fs::write(path, report.to_string()).with_context(|| path.display().to_string())?;
-    }
-    Ok(())
+    report::section(&lines, args)
 }
 
 /// What a NameNode without files takes, in bytes: not the files' fault.
@@ -160,7 +136,7 @@ async fn quarry(launcher: &Launcher, dir: &Path, shape: Shape, restarts: usize, 
     stop(namenode);
     std::fs::remove_dir_all(dir)?;
     Ok(Line {
-        system: "Quarry",
+        system: QUARRY,
         files: shape.files,
         resident_bytes: with_replicas,
         bytes_per_file: with_replicas.saturating_sub(empty) as f64 / shape.files as f64,

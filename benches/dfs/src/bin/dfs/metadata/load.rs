@@ -1,143 +1,87 @@
-//! The load: clients that each call one operation again and again, every answer checked.
+//! The native load: clients that each call one operation again and again, every answer checked.
 
-use std::future::Future;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use quarry_dfs_wire::rpc::RpcClient;
-use tokio::task::JoinSet;
+use anyhow::{Context, Result};
+use quarry_benches_dfs::report::{Latencies, Line, Unit};
+use quarry_benches_dfs::systems::Cluster;
 
-use super::operations;
-use super::report::{Latencies, Line};
+use super::connection::{Client, Connection};
+use super::operations::{self, Operation};
 
 /// Clients that call at a time, below one directory.
 #[derive(Debug)]
-pub(crate) struct Load {
-    rpc: RpcClient,
+pub(crate) struct Load<'a> {
+    system: &'a Cluster,
     clients: usize,
+    connections: usize,
     time: Duration,
-    root: Arc<str>,
+    root: String,
 }
 
-/// What one client did.
-#[derive(Debug, Default)]
-struct Done {
-    /// Microseconds of each call.
-    latencies: Vec<u32>,
-}
-
-impl Load {
+impl<'a> Load<'a> {
     /// Prepares a directory per client.
-    pub(crate) async fn new(rpc: RpcClient, clients: usize, time: Duration, root: &str) -> Result<Self> {
+    pub(crate) async fn new(
+        system: &'a Cluster,
+        clients: usize,
+        connections: usize,
+        time: Duration,
+        root: String,
+    ) -> Result<Self> {
+        let rpc = system.rpc(1);
         for client in 0..clients {
             operations::mkdirs(&rpc, format!("{root}/c{client}")).await?;
         }
         Ok(Self {
-            rpc,
+            system,
             clients,
+            connections: connections.min(clients),
             time,
-            root: root.into(),
+            root,
         })
     }
 
     /// All operations, each on what the ones before left.
     pub(crate) async fn all(&self) -> Result<Vec<Line>> {
-        let most = usize::MAX;
-        let (mkdirs, _) = self
-            .phase(
-                "mkdirs",
-                |_| most,
-                |rpc, at, _, n| async move { operations::mkdirs(&rpc, format!("{at}/d{n}")).await },
-            )
-            .await?;
-        let (create, files) = self
-            .phase(
-                "create+close",
-                |_| most,
-                |rpc, at, client, n| async move { operations::create(&rpc, format!("{at}/f{n}"), &client).await },
-            )
-            .await?;
-        let counts = Arc::new(files);
-        let modulo = Arc::clone(&counts);
-        let (status, _) = self
-            .phase(
-                "getFileInfo",
-                |_| most,
-                move |rpc, at, client, n| {
-                    let files = modulo[index(&client)].max(1);
-                    async move { operations::get_file_info(&rpc, format!("{at}/f{}", n % files)).await }
-                },
-            )
-            .await?;
-        let (rename, renamed) = self
-            .phase("rename", |client| counts[client], |rpc, at, _, n| async move {
-                operations::rename(&rpc, format!("{at}/f{n}"), format!("{at}/r{n}")).await
-            })
-            .await?;
-        let (delete, _) = self
-            .phase(
-                "delete",
-                |client| renamed[client],
-                |rpc, at, _, n| async move { operations::delete(&rpc, format!("{at}/r{n}")).await },
-            )
-            .await?;
-        operations::delete(&self.rpc, self.root.to_string()).await?;
+        let most = vec![usize::MAX; self.clients];
+        let (mkdirs, _) = self.phase(Operation::Mkdirs, &most, &most).await?;
+        let (create, files) = self.phase(Operation::Create, &most, &most).await?;
+        let (status, _) = self.phase(Operation::GetFileInfo, &most, &files).await?;
+        let (rename, renamed) = self.phase(Operation::Rename, &files, &most).await?;
+        let (delete, _) = self.phase(Operation::Delete, &renamed, &most).await?;
+        operations::delete(&self.system.rpc(1), self.root.clone()).await?;
         Ok(vec![status, mkdirs, create, rename, delete])
     }
 
-    /// Has every client call `operation` with 0, 1, 2 .. until the time is over or it did so `limit` times; also answers how often
-    /// each client did.
-    async fn phase<F>(
-        &self,
-        operation: &'static str,
-        limit: impl Fn(usize) -> usize,
-        call: impl Fn(RpcClient, Arc<str>, Arc<str>, usize) -> F + Clone + Send + 'static,
-    ) -> Result<(Line, Vec<usize>)>
-    where
-        F: Future<Output = Result<()>> + Send + 'static,
-    {
-        let (began, mut tasks) = (Instant::now(), JoinSet::new());
-        for client in 0..self.clients {
-            let (call, limit, time) = (call.clone(), limit(client), self.time);
-            let rpc = self.rpc.clone();
-            let at: Arc<str> = format!("{}/c{client}", self.root).into();
-            let name: Arc<str> = format!("bench_{client}").into();
-            tasks.spawn(async move {
-                let mut done = Done::default();
-                while done.latencies.len() < limit {
-                    let sent = Instant::now();
-                    if sent - began >= time {
-                        break;
-                    }
-                    call(rpc.clone(), Arc::clone(&at), Arc::clone(&name), done.latencies.len()).await?;
-                    let micros = sent.elapsed().as_micros();
-                    done.latencies.push(u32::try_from(micros).unwrap_or(u32::MAX));
-                }
-                anyhow::Ok((client, done))
-            });
+    /// Has every client work until the time is over or it did so as often as `limits` says, on the first `modulo` things; also
+    /// answers how often each client did.
+    async fn phase(&self, operation: Operation, limits: &[usize], modulo: &[usize]) -> Result<(Line, Vec<usize>)> {
+        let cpu_before = self.system.cpu_micros();
+        let began = Instant::now();
+        let mut threads = tokio::task::JoinSet::new();
+        for first in 0..self.connections {
+            let numbers = (first..self.clients).step_by(self.connections);
+            let clients = numbers
+                .map(|n| Client::new(n, &self.root, limits[n], modulo[n]))
+                .collect();
+            let (server, user) = (self.system.namenode, self.system.user.clone());
+            let end = began + self.time;
+            threads.spawn_blocking(move || Connection::new(server, &user, clients, operation, end)?.run());
         }
         let mut counts = vec![0; self.clients];
         let mut all = Vec::new();
-        while let Some(ended) = tasks.join_next().await {
-            let (client, done) = ended??;
-            counts[client] = done.latencies.len();
-            all.extend(done.latencies);
+        while let Some(ended) = threads.join_next().await {
+            for client in ended?.with_context(|| operation.name())? {
+                counts[client.number] = client.latencies.len();
+                all.extend(client.latencies);
+            }
         }
-        let seconds = began.elapsed().as_secs_f64();
+        let (calls, seconds) = (all.len() as f64, began.elapsed().as_secs_f64());
         let line = Line {
-            operation,
-            per_second: all.len() as f64 / seconds,
-            latencies: Latencies::of(all),
+            latencies: Some(Latencies::of(all)),
+            server_micros: Some((self.system.cpu_micros() - cpu_before) as f64 / calls),
+            ..Line::new(operation.name(), Unit::Rate, calls / seconds)
         };
         Ok((line, counts))
     }
-}
-
-fn index(client: &str) -> usize {
-    client
-        .rsplit('_')
-        .next()
-        .and_then(|number| number.parse().ok())
-        .unwrap_or_default()
 }

@@ -1,109 +1,126 @@
-//! Metadata operations: the same native load on Quarry's NameNode and on Apache HDFS's, in turns.
+//! Metadata operations: the same load on Quarry's NameNode and on Apache HDFS's, in turns. One load is native and takes as little of the
+//! machine as it can; the other is Hadoop's own Java client.
 
+mod connection;
 mod load;
 pub(crate) mod operations;
-mod report;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use quarry_benches_dfs::conditions::Conditions;
-use quarry_benches_dfs::systems::Cluster;
-use quarry_benches_dfs::systems::hdfs::Hdfs;
-use quarry_benches_dfs::systems::quarry::Launcher;
+use quarry_benches_dfs::report::{Comparison, Line, OutputArgs, Report, Section, Source};
+use quarry_benches_dfs::stock_client::{Amount, STOCK, StockClient, Work};
+use quarry_benches_dfs::systems::{Cluster, Setup, SetupArgs};
 
 use load::Load;
-use report::{Line, Report};
+
+/// The native load's name in tables.
+const NATIVE: &str = "native";
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Numbers of clients that call at a time
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    #[command(flatten)]
+    setup: SetupArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// How much load.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LoadArgs {
+    /// Numbers of native clients that call at a time
     #[arg(long, value_delimiter = ',', default_value = "1,4,16,64")]
-    clients: Vec<usize>,
-    /// Connections that the clients share, at most one per client
+    pub(crate) clients: Vec<usize>,
+    /// Connections that native clients share, at most one per client
     #[arg(long, default_value_t = 4)]
     connections: usize,
     /// How long each operation is called in each run
     #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
+    pub(crate) seconds: f64,
     /// Runs; of each figure the best counts
     #[arg(long, default_value_t = 2)]
-    runs: usize,
-    /// The `quarry` binary [default: the one next to this program, else this program's own NameNode]
-    #[arg(long)]
-    quarry: Option<PathBuf>,
-    /// Jars of Apache HDFS [default: where `interop/setup oracle` puts them]
-    #[arg(long)]
-    jars: Option<PathBuf>,
-    /// Measure Quarry alone
-    #[arg(long)]
-    alone: bool,
-    /// Directory for the servers' files, on the disk that is to be measured [default: a temporary one]
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Write the figures as JSON
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Write the tables as Markdown
-    #[arg(long)]
-    markdown: Option<PathBuf>,
+    pub(crate) runs: usize,
+    /// Threads of the stock Java client, over 4 connections; 0 leaves it out
+    #[arg(long, default_value_t = 8)]
+    stock_threads: usize,
 }
+
+/// Connections of the stock client.
+const STOCK_CONNECTIONS: usize = 4;
 
 /// Measures and prints.
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let conditions = Conditions::now();
-    let scratch = match &args.dir {
-        Some(dir) => tempfile::tempdir_in(dir),
-        None => tempfile::tempdir(),
-    };
-    let scratch = scratch.context("make a directory for the servers")?;
-    let launcher = Launcher::new(args.quarry.clone())?;
-    let hdfs = Hdfs::find(args.jars.clone()).filter(|_| !args.alone);
-    let mut report = Report::new(conditions, &args, &launcher, hdfs.as_ref());
-    let mut systems = vec![launcher.start(&scratch.path().join("quarry"), 0).await?];
-    if let Some(hdfs) = &hdfs {
-        systems.push(hdfs.start(&scratch.path().join("hdfs"), 0).await?);
-        warm_up(&systems[1], &args).await?;
+    let setup = Setup::new(&args.setup)?;
+    let mut report = Report::new("metadata", "Metadata operations", &setup);
+    report.add(measure(&setup, &args.load).await?);
+    args.output.write(&report)
+}
+
+/// Measures.
+pub(crate) async fn measure(setup: &Setup, args: &LoadArgs) -> Result<Section> {
+    let systems = setup.start("metadata", 0).await?;
+    // Lets the JVM compile what it is about to be measured on, and the other one have the same.
+    for system in &systems {
+        for round in 0..2 {
+            native(system, args, 16, format!("/warm{round}")).await?;
+        }
     }
+    let mut figures = Comparison::default();
     for clients in &args.clients {
         for run in 0..args.runs {
             for system in &systems {
-                let lines = measure(system, &args, *clients, &format!("/run{run}-{clients}")).await?;
-                eprintln!("{} {clients} clients: {}", system.name, summary(&lines));
-                report.add(system.name, *clients, lines);
+                let lines = native(system, args, *clients, format!("/run{run}-{clients}")).await?;
+                add(&mut figures, system, NATIVE, *clients, lines);
             }
         }
     }
-    print!("{report}");
-    if let Some(path) = &args.json {
-        std::fs::write(path, serde_json::to_string_pretty(&report)?).with_context(|| path.display().to_string())?;
+    if let Some(hdfs) = setup.hdfs.as_ref().filter(|_| args.stock_threads > 0) {
+        let client = StockClient::new(hdfs, setup.dir("stock-metadata")).await?;
+        for _ in 0..args.runs {
+            for system in &systems {
+                let lines = stock(&client, system, args).await?;
+                add(&mut figures, system, STOCK, args.stock_threads, lines);
+            }
+        }
     }
-    if let Some(path) = &args.markdown {
-        std::fs::write(path, report.to_string()).with_context(|| path.display().to_string())?;
-    }
-    Ok(())
+    let method = format!(
+        "Durable operations of an empty NameNode: `create+close` is two calls and counts once. {} s per operation, in turns on both \
+         systems; of {} runs the best counts. The load shares the machine's cores with the server: `native` is a thread per connection \
+         that keeps one call of each client under way, over at most {} connections; `{STOCK}` is Hadoop's own client in a JVM with one \
+         thread per client, over {STOCK_CONNECTIONS} connections. CPU: processor time of the server per operation, by the kernel's count.",
+        args.seconds, args.runs, args.connections
+    );
+    figures.section("Metadata operations", method)
 }
 
-/// Lets the JVM compile what it is about to be measured on.
-async fn warm_up(system: &Cluster, args: &Args) -> Result<()> {
-    for round in 0..2 {
-        measure(system, args, 16, &format!("/warm{round}")).await?;
+fn add(figures: &mut Comparison, system: &Cluster, client: &'static str, clients: usize, lines: Vec<Line>) {
+    for line in lines {
+        eprintln!("{} {clients} {client}: {line}", system.name);
+        let source = Source {
+            system: system.name,
+            client,
+            clients,
+        };
+        figures.add(source, line);
     }
-    Ok(())
 }
 
-async fn measure(system: &Cluster, args: &Args, clients: usize, root: &str) -> Result<Vec<Line>> {
+async fn native(system: &Cluster, args: &LoadArgs, clients: usize, root: String) -> Result<Vec<Line>> {
     let time = Duration::from_secs_f64(args.seconds);
-    let load = Load::new(system.rpc(args.connections.min(clients)), clients, time, root).await?;
+    let load = Load::new(system, clients, args.connections, time, root).await?;
     load.all().await.with_context(|| system.name)
 }
 
-fn summary(lines: &[Line]) -> String {
-    let figures: Vec<_> = lines
-        .iter()
-        .map(|line| format!("{} {:.0}/s", line.operation, line.per_second))
-        .collect();
-    figures.join(", ")
+async fn stock(client: &StockClient, system: &Cluster, args: &LoadArgs) -> Result<Vec<Line>> {
+    let time = Duration::from_secs_f64(args.seconds);
+    let amount = Amount {
+        threads: args.stock_threads,
+        connections: STOCK_CONNECTIONS,
+        warm_up: time,
+        time,
+    };
+    client.run(system, Work::Metadata, amount).await
 }

@@ -10,12 +10,12 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::future::try_join_all;
+use quarry_benches_dfs::report::{Line, QUARRY, Unit};
 use quarry_benches_dfs::systems::Cluster;
 use quarry_benches_dfs::systems::quarry::domain_socket;
 use quarry_dfs_client::{CreateOptions, DfsClient, DfsClientConfig, FileReader, ReadStats};
 
-use super::report::Line;
-use super::{Args, per_second};
+use super::{LoadArgs, per_second};
 
 /// Bytes per plain `pread`: as many as a sequential reader gets at a time.
 pub(crate) const SEQUENTIAL_PIECE: u64 = 1 << 20;
@@ -65,25 +65,10 @@ impl Operation {
     }
 }
 
-/// A running system that is measured.
-#[derive(Debug)]
-pub(crate) struct Target {
-    cluster: Cluster,
-    home: PathBuf,
-    /// Whether its DataNodes hand out the files of replicas. Apache's need Hadoop's native library for it, which no package has.
-    local: bool,
-}
-
-impl Target {
-    pub(crate) fn new(cluster: Cluster, home: PathBuf, local: bool) -> Self {
-        Self { cluster, home, local }
-    }
-}
-
 /// Some clients on a system.
 #[derive(Debug)]
 pub(crate) struct Load<'a> {
-    target: &'a Target,
+    system: &'a Cluster,
     clients: Vec<DfsClient>,
     local_clients: Vec<DfsClient>,
     /// Bytes per client.
@@ -93,20 +78,22 @@ pub(crate) struct Load<'a> {
 }
 
 impl<'a> Load<'a> {
-    pub(crate) fn new(target: &'a Target, args: &Args, clients: usize) -> Self {
+    pub(crate) fn new(system: &'a Cluster, args: &LoadArgs, clients: usize) -> Self {
         let config = DfsClientConfig {
-            user: target.cluster.user.clone(),
-            ..DfsClientConfig::new(target.cluster.namenode.to_string())
+            user: system.user.clone(),
+            ..DfsClientConfig::new(system.namenode.to_string())
         };
+        // Apache's DataNodes hand out the files of replicas only with Hadoop's native library, which no package has.
+        let has_local_reads = system.name == QUARRY;
         let make = |config: &DfsClientConfig| (0..clients).map(|_| DfsClient::new(config.clone())).collect();
         let local = DfsClientConfig {
-            domain_socket: Some(domain_socket(&target.home)),
+            domain_socket: Some(domain_socket(&system.home)),
             ..config.clone()
         };
         Self {
-            target,
+            system,
             clients: make(&config),
-            local_clients: if target.local { make(&local) } else { Vec::new() },
+            local_clients: if has_local_reads { make(&local) } else { Vec::new() },
             share: args.size.as_u64() / clients as u64,
             time: Duration::from_secs_f64(args.seconds),
             piece: noise(WRITE_PIECE),
@@ -115,7 +102,7 @@ impl<'a> Load<'a> {
 
     /// The system's name.
     pub(crate) fn system(&self) -> &'static str {
-        self.target.cluster.name
+        self.system.name
     }
 
     /// Writes the files that are read later, and checks that they come back as they were written; warms up, too.
@@ -149,18 +136,19 @@ impl<'a> Load<'a> {
             return Ok(None);
         }
         let stats = Arc::new(ReadStats::default());
+        let cpu_before = self.system.cpu_micros();
         let numbers = 0..self.clients.len();
-        let line = match operation {
+        let mut line = match operation {
             Operation::Write(replicas) => {
                 let began = Instant::now();
                 try_join_all(numbers.map(|number| self.spawn_write(number, replicas))).await?;
-                Line::throughput(name, per_second(self.total(), began.elapsed()))
+                Line::new(name, Unit::Throughput, per_second(self.total(), began.elapsed()))
             }
             Operation::Read | Operation::ReadLocal => {
                 let readers = self.readers(local, &stats).await?;
                 let began = Instant::now();
                 try_join_all(readers.into_iter().map(|reader| spawn(sequential(reader)))).await?;
-                Line::throughput(name, per_second(self.total(), began.elapsed()))
+                Line::new(name, Unit::Throughput, per_second(self.total(), began.elapsed()))
             }
             Operation::Random(size) | Operation::RandomLocal(size) => {
                 let readers = self.readers(local, &stats).await?;
@@ -169,9 +157,14 @@ impl<'a> Load<'a> {
                     .zip(readers)
                     .map(|(seed, reader)| spawn(random(reader, size, time, seed)));
                 let counts = try_join_all(reads).await?;
-                Line::rate(name, counts.iter().sum::<u64>() as f64 / began.elapsed().as_secs_f64())
+                let count = counts.iter().sum::<u64>() as f64;
+                Line::new(name, Unit::Rate, count / began.elapsed().as_secs_f64())
             }
         };
+        if matches!(operation, Operation::Write(_) | Operation::Read) {
+            let mebibytes = self.total() as f64 / f64::from(1 << 20);
+            line.server_micros = Some((self.system.cpu_micros() - cpu_before) as f64 / mebibytes);
+        }
         ensure!(
             !local || stats.remote_bytes() == 0,
             "{name}: {} bytes came over TCP",
@@ -183,8 +176,8 @@ impl<'a> Load<'a> {
     /// The files that hold the blocks that are read.
     pub(crate) fn block_files(&self) -> Result<Vec<PathBuf>> {
         let mut found = Vec::new();
-        collect(&self.target.home, &mut found)?;
-        ensure!(!found.is_empty(), "no block file in {}", self.target.home.display());
+        collect(&self.system.home, &mut found)?;
+        ensure!(!found.is_empty(), "no block file in {}", self.system.home.display());
         Ok(found)
     }
 

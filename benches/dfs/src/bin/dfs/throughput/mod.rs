@@ -6,61 +6,50 @@
 
 mod load;
 mod raw;
-mod report;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytesize::ByteSize;
-use quarry_benches_dfs::conditions::Conditions;
-use quarry_benches_dfs::systems::hdfs::Hdfs;
-use quarry_benches_dfs::systems::quarry::Launcher;
+use quarry_benches_dfs::report::{Comparison, Line, OutputArgs, RAW, Report, Section, Source};
+use quarry_benches_dfs::systems::{Setup, SetupArgs};
 
-use load::{Load, Target};
-use report::{Line, Report};
+use load::Load;
 
 /// DataNodes of each system: as many as the longest pipeline.
 const DATANODES: usize = 3;
-/// How loopback and `pread` are called in tables.
-pub(crate) const RAW: &str = "raw";
+/// The client's name in tables.
+const NATIVE: &str = "native";
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
+    setup: SetupArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// How much load.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LoadArgs {
     /// Bytes that all clients together read or write sequentially in each run
     #[arg(long, default_value = "256MiB")]
-    size: ByteSize,
+    pub(crate) size: ByteSize,
     /// Numbers of clients that work at a time
     #[arg(long, value_delimiter = ',', default_value = "1,8")]
-    clients: Vec<usize>,
+    pub(crate) clients: Vec<usize>,
     /// How long random reads go on in each run
     #[arg(long, default_value_t = 1.0)]
-    seconds: f64,
+    pub(crate) seconds: f64,
     /// Runs; of each figure the best counts
     #[arg(long, default_value_t = 3)]
-    runs: usize,
+    pub(crate) runs: usize,
     /// Measure only operations whose name contains this
     #[arg(long)]
     only: Option<String>,
-    /// The `quarry` binary [default: the one next to this program, else this program's own roles]
-    #[arg(long)]
-    quarry: Option<PathBuf>,
-    /// Jars of Apache HDFS [default: where `interop/setup oracle` puts them]
-    #[arg(long)]
-    jars: Option<PathBuf>,
-    /// Measure Quarry alone
-    #[arg(long)]
-    alone: bool,
-    /// Directory for the servers' files, on the disk that is to be measured [default: a temporary one]
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Write the figures as JSON
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Write the tables as Markdown
-    #[arg(long)]
-    markdown: Option<PathBuf>,
 }
 
 /// How fast loopback TCP and `pread` are, alone.
@@ -69,20 +58,25 @@ pub(crate) struct LoopbackArgs {
     /// Bytes to move
     #[arg(long, default_value = "1GiB")]
     size: ByteSize,
-    /// Directory for the file that is read
-    #[arg(long)]
-    dir: Option<PathBuf>,
+    /// Directory for the file that is read [default: a temporary one]
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    dir: std::path::PathBuf,
 }
 
 /// Measures and prints the denominators alone.
 pub(crate) fn loopback(args: &LoopbackArgs) -> Result<()> {
-    let scratch = scratch(args.dir.as_ref())?;
+    let scratch = tempfile::tempdir_in(&args.dir).context("make a directory for the file")?;
     let file = scratch.path().join("file");
-    raw::fill(&file, args.size.as_u64().min(256 << 20))?;
-    let moved = raw::loopback(args.size.as_u64())?;
-    let read = raw::pread(&[file], 1 << 20, args.size.as_u64())?;
-    println!("loopback TCP: {:.0} MiB/s", per_second(args.size.as_u64(), moved));
-    println!("pread:        {:.0} MiB/s", per_second(args.size.as_u64(), read));
+    let size = args.size.as_u64();
+    raw::fill(&file, size.min(256 << 20))?;
+    for (name, checked) in [
+        ("loopback TCP:", raw::Checked::No),
+        ("loopback TCP, CRC32C:", raw::Checked::Yes),
+    ] {
+        println!("{name:22} {:.0} MiB/s", per_second(size, raw::loopback(size, checked)?));
+    }
+    let read = raw::pread(&[file], 1 << 20, size)?;
+    println!("{:22} {:.0} MiB/s", "pread:", per_second(size, read));
     Ok(())
 }
 
@@ -91,49 +85,35 @@ fn per_second(bytes: u64, time: Duration) -> f64 {
     bytes as f64 / f64::from(1 << 20) / time.as_secs_f64()
 }
 
-fn scratch(dir: Option<&PathBuf>) -> Result<tempfile::TempDir> {
-    match dir {
-        Some(dir) => tempfile::tempdir_in(dir),
-        None => tempfile::tempdir(),
-    }
-    .context("make a directory for the servers")
-}
-
 /// Measures and prints.
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let conditions = Conditions::now();
-    let scratch = scratch(args.dir.as_ref())?;
-    let launcher = Launcher::new(args.quarry.clone())?;
-    let hdfs = Hdfs::find(args.jars.clone()).filter(|_| !args.alone);
-    let mut report = Report::new(conditions, &args, &launcher, hdfs.as_ref());
-    let home = scratch.path().join("quarry");
-    let mut systems = vec![Target::new(launcher.start(&home, DATANODES).await?, home, true)];
-    if let Some(hdfs) = &hdfs {
-        let home = scratch.path().join("hdfs");
-        systems.push(Target::new(hdfs.start(&home, DATANODES).await?, home, false));
-    }
+    let setup = Setup::new(&args.setup)?;
+    let mut report = Report::new("throughput", "Reads and writes", &setup);
+    report.add(measure(&setup, &args.load).await?);
+    args.output.write(&report)
+}
+
+/// Measures.
+pub(crate) async fn measure(setup: &Setup, args: &LoadArgs) -> Result<Section> {
+    let systems = setup.start("throughput", DATANODES).await?;
+    let mut figures = Comparison::default();
     for clients in &args.clients {
-        let loads: Vec<_> = systems
-            .iter()
-            .map(|system| Load::new(system, &args, *clients))
-            .collect();
+        let loads: Vec<_> = systems.iter().map(|system| Load::new(system, args, *clients)).collect();
         for load in &loads {
             load.prepare().await.with_context(|| load.system())?;
         }
         for _ in 0..args.runs {
             for line in raw::lines(&loads[0], args.size.as_u64(), *clients)? {
-                report.add(RAW, *clients, line);
+                add(&mut figures, RAW, *clients, line);
             }
             for operation in load::OPERATIONS {
                 if args.only.as_ref().is_some_and(|only| !operation.name().contains(only)) {
                     continue;
                 }
                 for load in &loads {
-                    let Some(line) = load.measure(operation).await.with_context(|| load.system())? else {
-                        continue;
-                    };
-                    eprintln!("{} {clients} clients: {line}", load.system());
-                    report.add(load.system(), *clients, line);
+                    if let Some(line) = load.measure(operation).await.with_context(|| load.system())? {
+                        add(&mut figures, load.system(), *clients, line);
+                    }
                 }
             }
         }
@@ -141,12 +121,24 @@ pub(crate) async fn run(args: Args) -> Result<()> {
             load.clear().await?;
         }
     }
-    print!("{report}");
-    if let Some(path) = &args.json {
-        std::fs::write(path, serde_json::to_string_pretty(&report)?).with_context(|| path.display().to_string())?;
-    }
-    if let Some(path) = &args.markdown {
-        std::fs::write(path, report.to_string()).with_context(|| path.display().to_string())?;
-    }
-    Ok(())
+    let method = format!(
+        "{} MiB by all clients together, in the page cache, CRC32C checked by the reader; writes end when every replica is fsynced, on both \
+         systems. One client, Quarry's own, for both, on the same cores; {DATANODES} DataNodes each; {} runs in turns, the best counts. raw: \
+         for sequential reads over TCP what one loopback stream moves between two threads, the receiver computing the CRC32C of each 512 \
+         bytes; for sequential local reads plain `pread` of the same block files. CPU: processor time of all servers per MiB, by the \
+         kernel's count.",
+        args.size.as_u64() >> 20,
+        args.runs
+    );
+    figures.section("Reads and writes", method)
+}
+
+fn add(figures: &mut Comparison, system: &'static str, clients: usize, line: Line) {
+    eprintln!("{system} {clients} clients: {line}");
+    let source = Source {
+        system,
+        client: NATIVE,
+        clients,
+    };
+    figures.add(source, line);
 }

@@ -10,21 +10,29 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::load::{Load, SEQUENTIAL_PIECE};
-use super::{Line, per_second};
+use quarry_benches_dfs::report::{Line, Unit};
+use quarry_dfs_wire::checksum::DataChecksum;
+
+use super::load::{Load, Operation, SEQUENTIAL_PIECE};
+use super::per_second;
 
 /// Bytes per system call of the loopback stream.
 const STEP: usize = 1 << 20;
-/// Loopback TCP, one stream.
-pub(crate) const LOOPBACK: &str = "loopback TCP, one stream";
-/// Plain `pread` of the block files that the clients read.
-pub(crate) const PREAD: &str = "pread of the block files";
+/// Loopback TCP alone.
+pub(crate) const LOOPBACK: &str = "loopback TCP, one stream, nothing checked";
 
-/// Both figures.
+/// Loopback TCP and `pread`, each in the place of the operation that it bounds.
 pub(crate) fn lines(load: &Load<'_>, size: u64, clients: usize) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     if clients == 1 {
-        lines.push(Line::throughput(LOOPBACK, per_second(size, loopback(size)?)));
+        let moved = loopback(size, Checked::No)?;
+        lines.push(Line::new(LOOPBACK, Unit::Throughput, per_second(size, moved)));
+        let moved = loopback(size, Checked::Yes)?;
+        lines.push(Line::new(
+            Operation::Read.name(),
+            Unit::Throughput,
+            per_second(size, moved),
+        ));
     }
     let files = load.block_files()?;
     let each = size / clients as u64;
@@ -39,15 +47,20 @@ pub(crate) fn lines(load: &Load<'_>, size: u64, clients: usize) -> Result<Vec<Li
             .collect();
         readers.into_iter().try_for_each(|reader| join(reader.join()).map(drop))
     })?;
-    lines.push(Line::throughput(
-        PREAD,
-        per_second(each * clients as u64, began.elapsed()),
-    ));
+    let moved = per_second(each * clients as u64, began.elapsed());
+    lines.push(Line::new(Operation::ReadLocal.name(), Unit::Throughput, moved));
     Ok(lines)
 }
 
+/// Whether the receiver computes the CRC32C of each 512 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checked {
+    No,
+    Yes,
+}
+
 /// How long it takes to send that many bytes from one thread to another.
-pub(crate) fn loopback(size: u64) -> Result<Duration> {
+pub(crate) fn loopback(size: u64, checked: Checked) -> Result<Duration> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     let sender = thread::spawn(move || -> Result<()> {
@@ -63,12 +76,19 @@ pub(crate) fn loopback(size: u64) -> Result<Duration> {
     });
     let mut stream = TcpStream::connect(address)?;
     let mut buffer = vec![1; STEP];
+    let mut sums = Vec::new();
     let began = Instant::now();
     let mut left = size;
     while left > 0 {
-        match stream.read(&mut buffer)? {
-            0 => return Err(anyhow!("the loopback sender ended early")),
-            read => left = left.saturating_sub(read as u64),
+        let now = left.min(STEP as u64) as usize;
+        stream
+            .read_exact(&mut buffer[..now])
+            .context("the loopback sender ended early")?;
+        left -= now as u64;
+        if checked == Checked::Yes {
+            sums.clear();
+            DataChecksum::default().compute(&buffer[..now], &mut sums);
+            std::hint::black_box(&sums);
         }
     }
     let time = began.elapsed();
