@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::USER;
 use crate::process::{Group, quiet};
+use crate::{USER, tools};
 
 /// Processes of a debug build on a busy two-core machine; idle it takes about a second.
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -192,9 +192,8 @@ pub fn binary() -> Result<PathBuf> {
         ensure!(binary.is_file(), "QUARRY_BIN={}: no such file", binary.display());
         return Ok(binary);
     }
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("this crate lies in the workspace")?;
+    let home = tools::home();
+    let workspace = home.parent().context("this crate lies in the workspace")?;
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     let binary = target.join(profile).join("quarry");

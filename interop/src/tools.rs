@@ -82,7 +82,8 @@ fn cache() -> PathBuf {
         .join("quarry/interop")
 }
 
-/// The folder of this crate in the checkout: Java sources, Python tests, goldens.
-pub fn home() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+/// The folder of this crate in the checkout: Java sources, Python tests, goldens. Cargo says which one it runs for; a build directory may be
+/// shared by several checkouts, so that the one that this was built in is asked only when it is run without cargo.
+pub fn home() -> PathBuf {
+    env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
 }

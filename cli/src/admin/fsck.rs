@@ -87,7 +87,8 @@ pub(super) async fn run(link: &mut Link, args: &FsckArgs, json: bool) -> anyhow:
         print!("{answer}");
         json_exit_code(&answer)
     } else {
-        exit_code(&get(&address, &question.target, |line| print!("{line}")).await?)
+        let print = |line: &str| println!("{}", line.trim_end_matches(['\r', '\n']));
+        exit_code(&get(&address, &question.target, print).await?)
     };
     Ok(ExitCode::from(code))
 }

@@ -47,6 +47,9 @@ const MAX_NAMED: usize = 10_000;
 const MAX_CORRUPT: usize = 100;
 /// What a DataNode may take for its verification beyond the time that it was given: changed files are all read, whatever it takes.
 const VERIFY_GRACE: Duration = Duration::from_secs(20);
+/// HDFS's words for an option that has no effect.
+const OBSOLETE: &str =
+    "The fsck switch -showprogress is deprecated and no longer has any effect. Progress is now shown by default.\n";
 /// Time between two looks whether they are done.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -180,7 +183,8 @@ impl Check {
     async fn check_path(&mut self, options: Options) -> Result<(), Stop> {
         let (path, json) = (options.path.clone(), options.json);
         if !json {
-            let head = self.start_line(&format!(" for path {path}"));
+            let obsolete = if options.show_progress { OBSOLETE } else { "" };
+            let head = obsolete.to_owned() + &self.start_line(&format!(" for path {path}"));
             self.out.write(&format!("{head}\n")).await?;
             self.out.flush().await?;
         }

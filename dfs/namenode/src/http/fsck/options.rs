@@ -29,6 +29,8 @@ pub(super) struct Options {
     pub(super) delete_corrupt: bool,
     /// Say how many mis-replicated blocks wait to be copied, as all do here.
     pub(super) replicate: bool,
+    /// HDFS says that it means nothing any more.
+    pub(super) show_progress: bool,
     /// Ours: do not have the DataNodes verify anything before.
     pub(super) skip_verification: bool,
     /// Ours: answer in JSON.
@@ -74,6 +76,7 @@ impl Options {
             "move" => &mut self.move_corrupt,
             "delete" => &mut self.delete_corrupt,
             "replicate" => &mut self.replicate,
+            "showprogress" => &mut self.show_progress,
             "skipverification" => &mut self.skip_verification,
             "json" => &mut self.json,
             _ => return,

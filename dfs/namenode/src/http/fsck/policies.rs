@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::block::storage_type;
 use crate::core::command::{FsckBlock, FsckEntry};
-use crate::core::storage_policy::{DEFAULT_POLICY, Policy, UNSPECIFIED, by_id};
+use crate::core::storage_policy::{DEFAULT_POLICY, POLICIES, Policy, UNSPECIFIED, by_id};
 
 /// Blocks by the kinds of storage that they are on and the policy that they should follow.
 #[derive(Debug, Default)]
@@ -28,10 +28,12 @@ impl PolicyCounts {
         let Some(policy) = policy else { return };
         let satisfied = is_satisfied(policy, &kinds);
         let places: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind}:{count}")).collect();
-        *self
-            .counts
-            .entry((places.join(","), policy.name, satisfied))
-            .or_default() += 1;
+        let mut places = places.join(",");
+        // As HDFS does, what is not as it should be is called by the policy that it would be right for.
+        if !satisfied && let Some(other) = POLICIES.iter().rev().find(|policy| is_satisfied(policy, &kinds)) {
+            let _ = write!(places, "({})", other.name);
+        }
+        *self.counts.entry((places, policy.name, satisfied)).or_default() += 1;
         self.blocks += 1;
     }
 
@@ -43,7 +45,7 @@ impl PolicyCounts {
         );
         for ((places, policy, _), blocks) in by_count(satisfied) {
             let name = format!("{places}({policy})");
-            let _ = writeln!(text, "{name:<35}{blocks:<15}{}", self.share(*blocks));
+            let _ = writeln!(text, "{name:<35}{blocks:<14}{}", self.share(*blocks));
         }
         if others.is_empty() {
             text.push_str("\nAll blocks satisfy specified storage policy.\n");
@@ -54,13 +56,13 @@ impl PolicyCounts {
              # of blocks       % of blocks\n",
         );
         for ((places, policy, _), blocks) in by_count(others) {
-            let _ = writeln!(text, "{places:<35}{policy:<30}{blocks:<15}{}", self.share(*blocks));
+            let _ = writeln!(text, "{places:<36}{policy:<30}{blocks:<14}{}", self.share(*blocks));
         }
         text
     }
 
     fn share(&self, blocks: u64) -> String {
-        format!("{:.4}%", blocks as f64 * 100.0 / self.blocks as f64)
+        format!("{:>8.4}%", blocks as f64 * 100.0 / self.blocks as f64)
     }
 }
 
