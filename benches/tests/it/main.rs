@@ -12,6 +12,7 @@ fn tpch(dir: &Path, more: &[&str]) -> Output {
     command.args(["--scale", "0.01", "--runs", "1", "--nodes", "2"]);
     command.arg("--json").arg(dir.join("tpch.json"));
     command.arg("--markdown").arg(dir.join("tpch.md"));
+    command.arg("--svg").arg(dir.join("tpch.svg"));
     command.args(more).output().unwrap()
 }
 
@@ -51,6 +52,8 @@ fn tpch_runs_all_queries_on_both_engines() {
         );
     }
     assert_eq!(std::fs::read(dir.path().join("tpch.md")).unwrap(), output.stdout);
+    let picture = std::fs::read_to_string(dir.path().join("tpch.svg")).unwrap();
+    assert_eq!(picture.matches("<title>").count(), 22, "a bar for each query");
 }
 
 #[test]

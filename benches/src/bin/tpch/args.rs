@@ -39,12 +39,18 @@ pub(crate) struct Args {
     /// Keep the data here, and use what an earlier run with the same scale and nodes left [default: a temporary directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Run DuckDB, too: a Python that has its module
+    #[arg(long, value_name = "PYTHON")]
+    pub(crate) duckdb: Option<PathBuf>,
     /// Write the figures as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     /// Write the report as Markdown
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
+    /// Write the ratios as a picture
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 impl Args {

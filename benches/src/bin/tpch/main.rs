@@ -7,7 +7,9 @@
 //! The exit code is 0 only if all engines gave the same answers; how fast they were does not change it.
 
 mod args;
+mod chart;
 mod data;
+mod duckdb;
 mod markdown;
 mod peer;
 mod report;
@@ -28,6 +30,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use args::Args;
 use data::{Data, Home, SCHEMA};
+use duckdb::DuckDb;
 use peer::Peer;
 use report::{Line, Pick, Report, Setup};
 use run::Race;
@@ -77,9 +80,10 @@ async fn benchmark(args: &Args, conditions: Conditions, peers: &Handle) -> anyho
     let found = home.found(args.scale, args.nodes)?;
     let cluster = Box::pin(LocalCluster::start(args.cluster(home.cluster())?)).await?;
     let outcome = Box::pin(measure(args, &home, found, &cluster, peers)).await;
-    let setup = setup(args, &cluster);
+    let mut setup = setup(args, &cluster);
     cluster.shutdown().await;
-    let (data, lines) = outcome?;
+    let (data, lines, duckdb) = outcome?;
+    setup.duckdb = duckdb;
     let report = Report::new(conditions, setup, data, lines);
     publish(args, &report)?;
     Ok(report.is_right())
@@ -91,7 +95,7 @@ async fn measure(
     found: Option<Data>,
     cluster: &LocalCluster,
     runtime: &Handle,
-) -> anyhow::Result<(Data, Vec<Line>)> {
+) -> anyhow::Result<(Data, Vec<Line>, Option<String>)> {
     let data = match found {
         Some(data) => data,
         None => Box::pin(home.load(cluster, args.scale, args.nodes)).await?,
@@ -105,7 +109,8 @@ async fn measure(
             lines.push(line);
         }
     }
-    Ok((data, lines))
+    let duckdb = race.duckdb.map(|duckdb| duckdb.version().to_owned());
+    Ok((data, lines, duckdb))
 }
 
 async fn race(args: &Args, home: &Home, cluster: &LocalCluster, runtime: &Handle) -> anyhow::Result<Race> {
@@ -115,9 +120,14 @@ async fn race(args: &Args, home: &Home, cluster: &LocalCluster, runtime: &Handle
     for partitions in args.partitions() {
         peers.push(Peer::open(&home.files(), partitions, runtime.clone()).await?);
     }
+    let duckdb = match &args.duckdb {
+        Some(python) => Some(DuckDb::open(python, &home.files(), cores()).await?),
+        None => None,
+    };
     Ok(Race {
         quarry,
         peers,
+        duckdb,
         scale: args.scale,
         runs: args.runs,
     })
@@ -128,6 +138,7 @@ fn setup(args: &Args, cluster: &LocalCluster) -> Setup {
         processes: args.processes,
         worker_threads: cluster.worker_threads(),
         plain_threads: cores(),
+        duckdb: None,
         settings: args
             .settings
             .iter()
@@ -148,6 +159,9 @@ fn publish(args: &Args, report: &Report) -> anyhow::Result<()> {
     print!("{report}");
     if let Some(path) = &args.json {
         fs::write(path, serde_json::to_vec_pretty(report)?).with_context(|| path.display().to_string())?;
+    }
+    if let Some(path) = &args.svg {
+        fs::write(path, chart::svg(report)).with_context(|| path.display().to_string())?;
     }
     if let Some(path) = &args.markdown {
         fs::write(path, report.to_string()).with_context(|| path.display().to_string())?;

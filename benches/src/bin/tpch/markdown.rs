@@ -48,11 +48,14 @@ impl Report {
             "median",
             "partitions",
             "ratio",
+            "duckdb ms",
+            "ratio",
         ]);
         for line in &self.queries {
             table.row(query_cells(line));
         }
         let (min, median) = (&self.totals.min, &self.totals.median);
+        let totals_of_duckdb = self.totals.duckdb_ratio;
         table.row([
             "total".into(),
             String::new(),
@@ -62,6 +65,8 @@ impl Report {
             number(Some(median.plain_ms), 1),
             "best".into(),
             number(min.ratio, 2),
+            String::new(),
+            number(totals_of_duckdb, 2),
         ]);
         table
     }
@@ -113,6 +118,7 @@ impl Report {
                 format!("{} nodes, {} threads each, {place}", data.nodes, setup.worker_threads),
             ),
             ("cluster's settings", settings),
+            ("DuckDB", setup.duckdb.clone().unwrap_or_else(|| "not run".to_owned())),
             (
                 "plain DataFusion",
                 format!(
@@ -129,7 +135,7 @@ impl Report {
     }
 }
 
-fn query_cells(line: &Line) -> [String; 8] {
+fn query_cells(line: &Line) -> [String; 10] {
     let best = line.best_plain(Pick::Min);
     [
         format!("Q{}", line.id),
@@ -140,6 +146,8 @@ fn query_cells(line: &Line) -> [String; 8] {
         number(line.best_plain(Pick::Median).map(|(_, ms)| ms), 1),
         best.map_or_else(absent, |(partitions, _)| partitions.to_string()),
         number(line.ratio(Pick::Min), 2),
+        number(line.duckdb_ms.min(), 1),
+        number(line.duckdb_ratio(Pick::Min), 2),
     ]
 }
 
@@ -176,6 +184,7 @@ mod tests {
             processes: false,
             worker_threads: 2,
             plain_threads: 2,
+            duckdb: None,
             settings: vec!["worker.threads=2".into()],
             runs: 1,
         };
@@ -194,7 +203,7 @@ mod tests {
         let text = report(vec![line(1, &[30.0], &[20.0], &[25.0])]).to_string();
         for part in [
             "**1.50 times** plain DataFusion's",
-            "| Q1    |    0 |      30.0 |   30.0 |     20.0 |   20.0 |          2 |  1.50 |",
+            "| Q1    |    0 |      30.0 |   30.0 |     20.0 |   20.0 |          2 |  1.50 |         - |     - |",
             "| 4 partitions          |     25.0 |  1.20 |",
             "2 or 4 partitions on 2 threads",
             "worker.threads=2",

@@ -17,6 +17,8 @@ pub(crate) struct Line {
     pub(crate) quarry_ms: Samples,
     /// Plain DataFusion's times, once for each number of partitions.
     pub(crate) plain: Vec<Plain>,
+    /// DuckDB's times, from the statement's text to its last row; none if it was not run.
+    pub(crate) duckdb_ms: Samples,
     /// Bytes that Quarry's scans read from replicas beside the worker.
     pub(crate) local_bytes: u64,
     /// Bytes that they read over a socket.
@@ -65,6 +67,7 @@ impl Line {
             rows: 0,
             quarry_ms: Samples::default(),
             plain: partitions.map(plain).collect(),
+            duckdb_ms: Samples::default(),
             local_bytes: 0,
             remote_bytes: 0,
             problem: None,
@@ -91,6 +94,11 @@ impl Line {
     pub(crate) fn ratio(&self, pick: Pick) -> Option<f64> {
         Some(self.quarry(pick)? / self.best_plain(pick)?.1)
     }
+
+    /// DuckDB's time divided by the better one of plain DataFusion; absent if it was not run or the query went wrong.
+    pub(crate) fn duckdb_ratio(&self, pick: Pick) -> Option<f64> {
+        Some(pick.of(&self.duckdb_ms)? / self.best_plain(pick)?.1)
+    }
 }
 
 /// Sums over the queries that went right.
@@ -106,6 +114,8 @@ pub(crate) struct Totals {
     pub(crate) median: Sum,
     /// Part of the bytes that Quarry scanned that was local, from 0 to 1; absent if nothing was scanned.
     pub(crate) local_share: Option<f64>,
+    /// DuckDB's fastest runs to plain DataFusion's; absent if it was not run.
+    pub(crate) duckdb_ratio: Option<f64>,
 }
 
 /// Sums of times in milliseconds.
@@ -130,9 +140,20 @@ impl Totals {
             ok: lines.iter().filter(|line| line.problem.is_none()).count(),
             min: Sum::of(lines, Pick::Min),
             median: Sum::of(lines, Pick::Median),
+            duckdb_ratio: duckdb_ratio(lines),
             local_share: (local + remote > 0).then(|| local as f64 / (local + remote) as f64),
         }
     }
+}
+
+/// Over the queries that both answered.
+fn duckdb_ratio(lines: &[Line]) -> Option<f64> {
+    let both = |line: &Line| Some((line.duckdb_ms.min()?, line.best_plain(Pick::Min)?.1));
+    let (duckdb, plain) = lines
+        .iter()
+        .filter_map(both)
+        .fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1));
+    (plain > 0.0).then_some(duckdb / plain)
 }
 
 impl Sum {
@@ -168,6 +189,8 @@ pub(crate) struct Setup {
     pub(crate) worker_threads: usize,
     /// Threads of plain DataFusion's runtime.
     pub(crate) plain_threads: usize,
+    /// DuckDB's version; absent if it was not run.
+    pub(crate) duckdb: Option<String>,
     /// Configuration keys that were set for the cluster.
     pub(crate) settings: Vec<String>,
     /// Timed runs of each query on each engine, after one that was not timed.

@@ -11,6 +11,7 @@ use quarry::tpch::{self, Query};
 use quarry_benches::samples::Samples;
 use tokio::time::timeout;
 
+use crate::duckdb::DuckDb;
 use crate::peer::Peer;
 use crate::report::{Line, Plain};
 
@@ -23,6 +24,8 @@ pub(crate) struct Race {
     pub(crate) quarry: SqlClient,
     /// Plain DataFusion, once for each number of partitions; the first gives the right answer.
     pub(crate) peers: Vec<Peer>,
+    /// DuckDB, if it runs.
+    pub(crate) duckdb: Option<DuckDb>,
     /// Scale factor of the data.
     pub(crate) scale: f64,
     /// Timed runs.
@@ -72,10 +75,28 @@ impl Race {
                 bail!("{} answered wrong in run {run}: {difference}", self.name(*engine));
             }
         }
+        let rows = right.iter().map(RecordBatch::num_rows).sum();
+        self.duckdb_round(query, run, rows, line).await?;
         if run > 0 {
             answers
                 .iter()
                 .for_each(|(engine, answer)| record(line, *engine, answer));
+        }
+        Ok(())
+    }
+
+    /// One run on DuckDB, if it takes part.
+    async fn duckdb_round(&mut self, query: &Query, run: u32, expected: usize, line: &mut Line) -> anyhow::Result<()> {
+        let Some(duckdb) = &mut self.duckdb else { return Ok(()) };
+        let sql = query.sql(self.scale);
+        let answer = timeout(LONGEST_RUN, duckdb.run(&sql)).await;
+        let answer = answer.with_context(|| format!("DuckDB did not answer within {LONGEST_RUN:?}"))?;
+        let (ms, rows) = answer.context("DuckDB failed")?;
+        if rows != expected {
+            bail!("DuckDB answered in run {run} with {rows} rows, expected {expected}");
+        }
+        if run > 0 {
+            line.duckdb_ms.add(ms);
         }
         Ok(())
     }

@@ -1,0 +1,94 @@
+//! The ratios as a picture: a bar per query and engine, the same text as SVG everywhere.
+
+use std::fmt::Write;
+
+use crate::report::{Line, Pick, Report};
+
+/// Sizes in the picture's units.
+const BAR: f64 = 9.0;
+const LEFT: f64 = 48.0;
+const TOP: f64 = 56.0;
+const HEIGHT: f64 = 260.0;
+const GROUP: f64 = 34.0;
+/// Ratios above this are cut: one outlier shall not flatten all others.
+const HIGHEST: f64 = 3.0;
+
+const QUARRY: &str = "#1f6f8b";
+const DUCKDB: &str = "#e0a030";
+
+/// The picture of a report: times relative to plain DataFusion's, which is the line at 1.
+pub(crate) fn svg(report: &Report) -> String {
+    let width = LEFT + GROUP * report.queries.len() as f64 + 24.0;
+    let height = TOP + HEIGHT + 40.0;
+    let mut svg = String::new();
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        svg,
+        r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="11">"#
+    );
+    let _ = writeln!(svg, r#"<rect width="{width}" height="{height}" fill="white"/>"#);
+    let _ = writeln!(
+        svg,
+        r#"<text x="{LEFT}" y="20" font-size="14">TPC-H SF{}: time relative to plain DataFusion (fastest runs)</text>"#,
+        report.data.scale
+    );
+    legend(&mut svg, report);
+    for step in 0..=(HIGHEST * 2.0) as u32 {
+        let ratio = f64::from(step) / 2.0;
+        let (y, weight) = (at(ratio), if step == 2 { 1.5 } else { 0.3 });
+        let _ = writeln!(
+            svg,
+            r##"<line x1="{LEFT}" x2="{}" y1="{y}" y2="{y}" stroke="#333" stroke-width="{weight}"/><text x="{}" y="{}" text-anchor="end">{ratio}</text>"##,
+            width - 12.0,
+            LEFT - 6.0,
+            y + 4.0
+        );
+    }
+    for (index, line) in report.queries.iter().enumerate() {
+        group(&mut svg, LEFT + GROUP * index as f64 + 6.0, line);
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn legend(svg: &mut String, report: &Report) {
+    let total = |ratio: Option<f64>| ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
+    let mut entries = vec![(QUARRY, format!("Quarry, total {}", total(report.totals.min.ratio)))];
+    if report.totals.duckdb_ratio.is_some() {
+        entries.push((DUCKDB, format!("DuckDB, total {}", total(report.totals.duckdb_ratio))));
+    }
+    for (index, (color, text)) in entries.into_iter().enumerate() {
+        let x = LEFT + 180.0 * index as f64;
+        let _ = writeln!(
+            svg,
+            r#"<rect x="{x}" y="30" width="10" height="10" fill="{color}"/><text x="{}" y="39">{text}</text>"#,
+            x + 15.0
+        );
+    }
+}
+
+fn group(svg: &mut String, x: f64, line: &Line) {
+    let bars = [(QUARRY, line.ratio(Pick::Min)), (DUCKDB, line.duckdb_ratio(Pick::Min))];
+    for (index, (color, ratio)) in bars.into_iter().enumerate() {
+        let Some(ratio) = ratio else { continue };
+        let (top, left) = (at(ratio.min(HIGHEST)), x + (BAR + 1.0) * index as f64);
+        let _ = writeln!(
+            svg,
+            r#"<rect x="{left}" y="{top}" width="{BAR}" height="{}" fill="{color}"><title>Q{}: {ratio:.2}</title></rect>"#,
+            at(0.0) - top,
+            line.id
+        );
+    }
+    let _ = writeln!(
+        svg,
+        r#"<text x="{}" y="{}" text-anchor="middle">Q{}</text>"#,
+        x + BAR,
+        TOP + HEIGHT + 18.0,
+        line.id
+    );
+}
+
+/// Height of a ratio in the picture.
+fn at(ratio: f64) -> f64 {
+    TOP + HEIGHT * (1.0 - ratio / HIGHEST)
+}
