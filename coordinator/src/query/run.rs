@@ -89,7 +89,6 @@ impl Run {
     pub(crate) async fn collect(self) -> Result<Vec<RecordBatch>> {
         let query = Arc::clone(&self.query);
         let (end, limit) = self.deadline;
-        query.advance(QueryState::Running);
         tokio::select! {
             biased;
             () = query.cancel.cancelled() => Err(Error::Cancelled),
@@ -100,7 +99,13 @@ impl Run {
     }
 
     async fn collect_all(self) -> Result<Vec<RecordBatch>> {
-        let planner = Planner {
+        let query = Arc::clone(&self.query);
+        let _place = match self.first.reads_tables() {
+            true => Some(query.admission().enter(&query).await?),
+            false => None,
+        };
+        query.advance(QueryState::Running);
+        let mut planner = Planner {
             engine: self.engine,
             threads: self.threads,
             state: self.state,
@@ -113,7 +118,7 @@ impl Run {
                 Some(attempt) => attempt,
                 None => planner.plan(&plan).await?,
             };
-            rows.extend(collect_one(&planner, &plan, attempt).await?);
+            rows.extend(collect_one(&mut planner, &plan, attempt).await?);
         }
         Ok(rows)
     }
@@ -261,7 +266,11 @@ async fn run_one(
 }
 
 /// All rows of one plan, from one attempt.
-async fn collect_one(planner: &Planner, plan: &Arc<LogicalPlan>, first: Box<dyn Attempt>) -> Result<Vec<RecordBatch>> {
+async fn collect_one(
+    planner: &mut Planner,
+    plan: &Arc<LogicalPlan>,
+    first: Box<dyn Attempt>,
+) -> Result<Vec<RecordBatch>> {
     let mut attempt = first;
     let mut retries = 0;
     loop {
@@ -276,8 +285,13 @@ async fn collect_one(planner: &Planner, plan: &Arc<LogicalPlan>, first: Box<dyn 
             }
             Err(error) => error,
         };
+        if planner.sort_instead(&error) {
+            tracing::info!(query = %planner.query.id, %error, "planning again with sort-merge joins");
+            attempt = planner.plan(plan).await?;
+            continue;
+        }
         if retries >= MAX_RETRIES || !worth_retrying(&error, retries) {
-            return Err(explain_loss(error, false));
+            return Err(explain_limit(explain_loss(error, false)));
         }
         retries += 1;
         tracing::info!(query = %planner.query.id, %error, retries, "planning again, nothing was committed yet");

@@ -50,11 +50,8 @@ async fn remove_unused_table(table: &TableRoot, files: &FileSystems, catalog: &C
     }
     let location = Location::parse(&table.root)?;
     let store = files.get(&location);
-    if let Some(claim) = &table.claim
-        && claimed_by(store.as_ref(), &location)
-            .await?
-            .is_some_and(|owner| owner != *claim)
-    {
+    // A statement that found something in the directory has no claim on it, and nothing there is its own.
+    if table.claim.is_some() && claimed_by(store.as_ref(), &location).await? != table.claim {
         return Ok(());
     }
     // Out of the way first: whoever creates the table in this moment finds that its files are gone, or is found by the second look.

@@ -33,7 +33,7 @@ impl Site {
             "--set",
             "coordinator.local_below=0",
             "--set",
-            "coordinator.one_task_below=0",
+            "coordinator.task_bytes=0",
         ];
         let local = Local::start(&home, &home.path("cluster"), &sets);
         let runtime = tokio::runtime::Runtime::new().unwrap();

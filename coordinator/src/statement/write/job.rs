@@ -221,7 +221,7 @@ impl Job {
         writes.journal.note(&statement, &intent).await?;
         // `IF NOT EXISTS`: another table may have got the name.
         let keeps_another = matches!(&self.target.kind, TargetKind::New(_, _, new) if new.exists == IfExists::Keep);
-        let result = self.stage_and_commit().await;
+        let result = Box::pin(self.stage_and_commit()).await;
         // What was staged goes in any case, after a failure also what the commit had begun with.
         let left = match &result {
             Ok(_) if !keeps_another => Intent {
