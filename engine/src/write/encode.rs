@@ -134,6 +134,8 @@ fn parquet_properties(options: &BTreeMap<String, String>, config: &ConfigOptions
         global: config.execution.parquet.clone(),
         ..TableParquetOptions::default()
     };
+    // The writer adds the Arrow schema by itself; the properties need not bring it.
+    parquet.global.skip_arrow_metadata = true;
     for (key, value) in options {
         let key = plain_key(key);
         parquet

@@ -2,7 +2,7 @@
 //!
 //! - `oracle`: files whose every byte follows from their number, and who remembers what was acknowledged
 //! - `disks`: replicas as they lie in the DataNodes' directories
-//! - `kills`, `flips`, `decommission`, `writes`: one fault each
+//! - `kills`, `flips`, `decommission`: one fault each
 
 mod decommission;
 mod disks;
@@ -10,4 +10,3 @@ mod flips;
 mod full_disk;
 mod kills;
 mod oracle;
-mod writes;

@@ -240,6 +240,7 @@ async fn what_cannot_be_written_is_said_and_leaves_nothing() {
     done(&mut client, "create view v as select * from t").await;
     server.files.put("/full/x", b"1".to_vec()).await;
     let before = own_files(&server).await;
+    let mut wrong = Vec::new();
     for (sql, code, part) in [
         ("insert into v values (1, 'x')", Code::InvalidArgument, "is a view"),
         (
@@ -248,7 +249,7 @@ async fn what_cannot_be_written_is_said_and_leaves_nothing() {
             "server itself",
         ),
         ("insert into nothing values (1)", Code::NotFound, "nothing"),
-        ("insert into t values (1)", Code::InvalidArgument, "Column count"),
+        ("insert into t values (1)", Code::InvalidArgument, "expected 2"),
         ("insert into t (a, c) values (1, 2)", Code::NotFound, "c"),
         ("insert into t (b) values ('x')", Code::InvalidArgument, "NOT NULL"),
         ("insert into t values ('x', 'y')", Code::InvalidArgument, "x"),
@@ -284,9 +285,11 @@ async fn what_cannot_be_written_is_said_and_leaves_nothing() {
         ("truncate table v", Code::InvalidArgument, "view"),
     ] {
         let (found, text) = refused(&mut client, sql).await;
-        assert_eq!(found, code, "{sql}: {text}");
-        assert!(text.to_lowercase().contains(&part.to_lowercase()), "{sql}: {text}");
+        if found != code || !text.to_lowercase().contains(&part.to_lowercase()) {
+            wrong.push(format!("{sql}: {found:?} {text}"));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
     assert_eq!(cell(&mut client, "select count(*) from t").await, "0");
     assert_clean(&server).await;
     assert_eq!(own_files(&server).await, before);
