@@ -7,6 +7,7 @@
 //! 3. names come from the [`catalog`], whose files live in the distributed file system
 //! 4. a command is done at once; a query becomes an attempt of the [`execution`] engine, placed by [`planning`] on the [`members`]
 //! 5. its result waits in [`query`] until the client fetches; rows stream as they come, cast by `wire_types`
+//! 6. what a statement writes is staged by the engine and committed by `writes`
 //!
 //! What is *not* here: reading table data (that is the engine's, mostly on workers), and any state that a restart would miss.
 
@@ -28,6 +29,7 @@ pub mod settings;
 pub mod statement;
 pub mod system;
 mod wire_types;
+mod writes;
 
 pub use config::{CoordinatorConfig, StatementLimits};
 pub use error::{Error, Result};

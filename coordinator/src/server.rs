@@ -33,6 +33,7 @@ use crate::query::QueryRegistry;
 use crate::session::Sessions;
 use crate::statement::Dispatcher;
 use crate::system::{SystemTables, WorkerRow};
+use crate::writes::Writes;
 
 /// Pings on silent connections, and how long an answer may take: a client that vanished is noticed within their sum.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -84,8 +85,9 @@ impl Coordinator {
         let address = listener.local_addr().map_err(bind)?;
         let catalog = Arc::new(Catalog::new(store, config.catalog_refresh));
         await_catalog(&catalog, &config).await?;
-        let execution = Execution::start(config.execution(), files)?;
-        let parts = Parts::new(&config, catalog, &execution)?;
+        let execution = Execution::start(config.execution(), Arc::clone(&files))?;
+        let writes = Arc::new(Writes::new(Arc::clone(&files), Arc::clone(&catalog), &config.warehouse));
+        let parts = Parts::new(&config, catalog, &execution, writes)?;
         Ok(CoordinatorHandle {
             shared: Arc::new(Shared::serve(listener, address, &config, &execution, parts)),
         })
@@ -120,10 +122,16 @@ struct Parts {
     sessions: Arc<Sessions>,
     queries: Arc<QueryRegistry>,
     service: FlightSql,
+    writes: Arc<Writes>,
 }
 
 impl Parts {
-    fn new(config: &CoordinatorConfig, catalog: Arc<Catalog>, execution: &Execution) -> Result<Self> {
+    fn new(
+        config: &CoordinatorConfig,
+        catalog: Arc<Catalog>,
+        execution: &Execution,
+        writes: Arc<Writes>,
+    ) -> Result<Self> {
         let sessions = Arc::new(Sessions::new(config.session_idle, config.max_sessions));
         let queries = Arc::new(QueryRegistry::new(config.admission.clone()));
         let membership = execution.membership().clone();
@@ -141,6 +149,7 @@ impl Parts {
             threads: PlanningThreads::new(limits.planning_threads, limits.planning_time, Handle::current()),
             limits,
             statement_timeout: config.statement_timeout,
+            writes: Arc::clone(&writes),
         };
         let service = FlightSql::new(
             Arc::new(dispatcher),
@@ -152,6 +161,7 @@ impl Parts {
             sessions,
             queries,
             service,
+            writes,
         })
     }
 }
@@ -223,6 +233,7 @@ impl Shared {
             sessions,
             queries,
             service,
+            writes,
         } = parts;
         let stop = CancellationToken::new();
         let flight = FlightServiceServer::new(service.clone()).max_decoding_message_size(MAX_REQUEST_BYTES);
@@ -239,6 +250,7 @@ impl Shared {
                 tracing::error!(%error, "the Flight SQL server ended");
             }
         });
+        tasks.spawn(crate::writes::sweep::run(writes, stop.clone()));
         tasks.spawn(expire(service, sessions, config.result_expiry, stop.clone()));
         tracing::info!(%address, namenode = config.namenode, schema = SYSTEM_SCHEMA, "coordinator serves Flight SQL");
         Self {

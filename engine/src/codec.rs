@@ -116,6 +116,7 @@ mod tests {
             schema: plan.schema(),
             partition_columns: Vec::new(),
             target_bytes: 1,
+            single: false,
         };
         let write: Arc<dyn ExecutionPlan> = Arc::new(WriteFilesExec::new(plan, Arc::new(spec), "a1"));
         let bytes = physical_plan_to_bytes_with_extension_codec(Arc::clone(&write), &EngineCodec).unwrap();

@@ -74,6 +74,11 @@ impl FileSystem for DfsFileSystem {
         }
     }
 
+    async fn is_file(&self, path: &str) -> Result<bool> {
+        let status = self.store.client().status(path).await.map_err(external)?;
+        Ok(status.is_some_and(|status| !status.is_directory()))
+    }
+
     async fn block_size(&self) -> Result<u64> {
         if let Some(size) = self.store.client().config().block_size {
             return Ok(size.as_u64());
@@ -115,6 +120,13 @@ impl FileSystem for DfsFileSystem {
 
     async fn delete(&self, path: &str) -> Result<bool> {
         self.store.client().delete(path, true).await.map_err(external)
+    }
+
+    async fn delete_empty(&self, path: &str) -> Result<()> {
+        match self.store.client().delete(path, false).await {
+            Ok(_) | Err(DfsError::DirectoryNotEmpty { .. }) => Ok(()),
+            Err(error) => Err(external(error)),
+        }
     }
 }
 

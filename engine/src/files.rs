@@ -116,6 +116,19 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
         }
     }
 
+    /// Whether there is a file, not a directory, at `path`.
+    ///
+    /// # Errors
+    /// If the file system does not answer.
+    async fn is_file(&self, path: &str) -> Result<bool> {
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let entries = self.entries(if directory.is_empty() { "/" } else { directory }).await?;
+        Ok(entries
+            .into_iter()
+            .flatten()
+            .any(|entry| entry.name == name && !entry.is_directory))
+    }
+
     /// Bytes of a block of new files.
     ///
     /// # Errors
@@ -153,6 +166,14 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// # Errors
     /// If the file system does not answer.
     async fn delete(&self, path: &str) -> Result<bool> {
+        Err(read_only(path))
+    }
+
+    /// Deletes a directory if it is there and nothing is in it.
+    ///
+    /// # Errors
+    /// If the file system does not answer.
+    async fn delete_empty(&self, path: &str) -> Result<()> {
         Err(read_only(path))
     }
 }

@@ -26,6 +26,7 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+pub(crate) use name::encode as encode_name;
 pub use record::{CatalogObject, View};
 pub use snapshot::Snapshot;
 use store::{CatalogStore, Creation, FileVersion};

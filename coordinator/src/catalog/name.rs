@@ -14,7 +14,7 @@ const MAX_ENCODED: usize = 240;
 ///
 /// # Errors
 /// [`Error::Invalid`] if the name is empty or too long.
-pub(super) fn encode(name: &str) -> Result<String> {
+pub(crate) fn encode(name: &str) -> Result<String> {
     if name.is_empty() {
         return Err(Error::invalid("the name of a schema or table is empty"));
     }

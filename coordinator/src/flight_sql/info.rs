@@ -53,6 +53,7 @@ impl Inner {
         let submitted = self.dispatcher.submit(session, sql, values).await;
         let (pending, is_command) = submitted.map_err(|failed| status::of_query(&failed.error, failed.query))?;
         let query = pending.query.id;
+        let affected = i64::try_from(pending.query.progress().rows).unwrap_or(i64::MAX);
         let schema = SchemaRef::clone(&pending.schema);
         let handle = self
             .results
@@ -62,8 +63,7 @@ impl Inner {
             statement_handle: handle.into(),
         };
         let info = info(&schema, ticket.as_any().encode_to_vec().into())?;
-        // A command's count of rows is known; statements that change data would say here how many.
-        let records = if is_command { 0 } else { -1 };
+        let records = if is_command { affected } else { -1 };
         Ok(info.with_total_records(records).with_app_metadata(query.to_string()))
     }
 

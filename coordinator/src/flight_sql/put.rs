@@ -72,7 +72,10 @@ impl Inner {
             pending.query.fail(&error);
             return Err(status::of_query(&error, pending.query.id));
         }
-        Ok(DoPutUpdateResult { record_count: 0 })
+        let affected = pending.query.progress().rows;
+        Ok(DoPutUpdateResult {
+            record_count: i64::try_from(affected).unwrap_or(i64::MAX),
+        })
     }
 
     /// A new handle: the old one stays as it was, also for others who use it now.

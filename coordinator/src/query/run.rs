@@ -17,7 +17,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use quarry_engine::error::{ErrorClass, classify};
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
@@ -79,6 +79,48 @@ impl Run {
         let (rows, receiver) = mpsc::channel(CHANNEL_BATCHES);
         tokio::spawn(self.drive(rows));
         receiver
+    }
+
+    /// Runs it to its end and hands over all its rows together. Nobody has seen a row before: a worker lost on the way costs
+    /// another attempt, whenever that is. The query is not over when this returns.
+    ///
+    /// # Errors
+    /// Those of the query; [`Error::Cancelled`], [`Error::TimedOut`].
+    pub(crate) async fn collect(self) -> Result<Vec<RecordBatch>> {
+        let query = Arc::clone(&self.query);
+        let (end, limit) = self.deadline;
+        tokio::select! {
+            biased;
+            () = query.cancel.cancelled() => Err(Error::Cancelled),
+            result = timeout_at(end.into(), self.collect_all()) => {
+                result.unwrap_or(Err(Error::TimedOut { what: "the statement", limit, knob: STATEMENT_TIMEOUT }))
+            }
+        }
+    }
+
+    async fn collect_all(self) -> Result<Vec<RecordBatch>> {
+        let query = Arc::clone(&self.query);
+        let _place = match self.first.reads_tables() {
+            true => Some(query.admission().enter(&query).await?),
+            false => None,
+        };
+        query.advance(QueryState::Running);
+        let mut planner = Planner {
+            engine: self.engine,
+            threads: self.threads,
+            state: self.state,
+            query: self.query,
+        };
+        let mut first = Some(self.first);
+        let mut rows = Vec::new();
+        for plan in self.plans {
+            let attempt = match first.take() {
+                Some(attempt) => attempt,
+                None => planner.plan(&plan).await?,
+            };
+            rows.extend(collect_one(&mut planner, &plan, attempt).await?);
+        }
+        Ok(rows)
     }
 
     async fn drive(self, rows: mpsc::Sender<Result<RecordBatch>>) {
@@ -219,6 +261,40 @@ async fn run_one(
         }
         retries += 1;
         tracing::info!(query = %planner.query.id, %error, retries, "planning again, no row has left yet");
+        attempt = planner.plan(plan).await?;
+    }
+}
+
+/// All rows of one plan, from one attempt.
+async fn collect_one(
+    planner: &mut Planner,
+    plan: &Arc<LogicalPlan>,
+    first: Box<dyn Attempt>,
+) -> Result<Vec<RecordBatch>> {
+    let mut attempt = first;
+    let mut retries = 0;
+    loop {
+        planner.query.begin_attempt();
+        let rows = async { Ok(attempt.execute()?.try_collect().await?) };
+        let error: Error = match rows.await {
+            Ok(rows) => {
+                if let Ok(figures) = tokio::time::timeout(FIGURES_WAIT, attempt.figures()).await {
+                    planner.query.set_figures(figures);
+                }
+                return Ok(rows);
+            }
+            Err(error) => error,
+        };
+        if planner.sort_instead(&error) {
+            tracing::info!(query = %planner.query.id, %error, "planning again with sort-merge joins");
+            attempt = planner.plan(plan).await?;
+            continue;
+        }
+        if retries >= MAX_RETRIES || !worth_retrying(&error, retries) {
+            return Err(explain_limit(explain_loss(error, false)));
+        }
+        retries += 1;
+        tracing::info!(query = %planner.query.id, %error, retries, "planning again, nothing was committed yet");
         attempt = planner.plan(plan).await?;
     }
 }

@@ -1,14 +1,14 @@
 //! Statements that change the catalog or the session. Each is done, durably, when its function returns.
 
-use std::sync::Arc;
-
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{CreateView, ObjectName, ObjectType, Statement};
 
 use super::kind::Command;
+use super::names::FullName;
 use super::scope::Scope;
 use super::table;
+use super::write::{self, Dropping, managed_root};
 use crate::catalog::providers::plan_view;
 use crate::catalog::{Catalog, CatalogObject, INFORMATION_SCHEMA, IfExists, ObjectKind, SYSTEM_SCHEMA, View};
 use crate::error::{Error, Result};
@@ -32,10 +32,24 @@ pub(crate) async fn execute(command: &Command, scope: &Scope, session: &Session)
             let content = CatalogObject::Table {
                 table: table::define(create, scope).await?,
             };
-            catalog
+            let replaced = match exists {
+                IfExists::Replace => managed_root(catalog, &name.schema, &name.object).await?,
+                IfExists::Fail | IfExists::Keep => None,
+            };
+            let dropping = match replaced {
+                Some(root) => Some(Dropping::note(&scope.writes, root).await?),
+                None => None,
+            };
+            let created = catalog
                 .create_object(&name.schema, &name.object, &content, exists, &session.user)
-                .await
+                .await;
+            if let Some(dropping) = dropping {
+                dropping.finish(&scope.writes).await;
+            }
+            created
         }
+        Command::CreateManaged(create) => write::create_empty(&create.head, scope, session).await,
+        Command::Truncate { names, if_exists } => truncate_all(names, *if_exists, scope).await,
         Command::CreateView(create) => create_view(create, scope, session).await,
         Command::CreateSchema { name, if_not_exists } => {
             catalog
@@ -47,7 +61,7 @@ pub(crate) async fn execute(command: &Command, scope: &Scope, session: &Session)
             names,
             if_exists,
             cascade,
-        } => drop_all(catalog, scope, *object_type, names, *if_exists, *cascade).await,
+        } => drop_all(scope, *object_type, names, *if_exists, *cascade).await,
         Command::Use(schema) => use_schema(&scope.names.schema(schema)?, catalog, session).await,
         Command::UseCatalog(name) => session.set_catalog(&scope.names.schema(name)?),
         Command::Set { key, value } => session.change_settings(|settings| settings.set(key, value)),
@@ -68,11 +82,11 @@ pub(crate) async fn use_schema(schema: &str, catalog: &Catalog, session: &Sessio
     Ok(())
 }
 
-fn has(scope: &Scope, schema: &str, object: &str) -> bool {
+pub(crate) fn has(scope: &Scope, schema: &str, object: &str) -> bool {
     scope.view.snapshot.version(schema, object).is_some()
 }
 
-fn if_exists(keep: bool, replace: bool) -> Result<IfExists> {
+pub(crate) fn if_exists(keep: bool, replace: bool) -> Result<IfExists> {
     match (keep, replace) {
         (true, true) => Err(Error::invalid("OR REPLACE and IF NOT EXISTS exclude each other")),
         (true, false) => Ok(IfExists::Keep),
@@ -133,7 +147,6 @@ async fn check_view(create: &CreateView, stored: &View, scope: &Scope) -> Result
 }
 
 async fn drop_all(
-    catalog: &Arc<Catalog>,
     scope: &Scope,
     object_type: ObjectType,
     names: &[ObjectName],
@@ -148,15 +161,61 @@ async fn drop_all(
                 } else {
                     ObjectKind::View
                 };
-                let name = scope.names.table(name)?;
-                catalog.drop_object(&name.schema, &name.object, kind, if_exists).await?;
+                drop_object(scope, &scope.names.table(name)?, kind, if_exists).await?;
             }
             ObjectType::Schema | ObjectType::Database => {
-                catalog
-                    .drop_schema(&scope.names.schema(name)?, if_exists, cascade)
-                    .await?;
+                drop_schema(scope, &scope.names.schema(name)?, if_exists, cascade).await?;
             }
             other => return Err(Error::Unsupported(format!("DROP {other}"))),
+        }
+    }
+    Ok(())
+}
+
+/// Drops a table or view; the files of a managed table go with it.
+async fn drop_object(scope: &Scope, name: &FullName, kind: ObjectKind, if_exists: bool) -> Result<()> {
+    let catalog = &scope.view.catalog;
+    let root = match kind {
+        ObjectKind::Table => managed_root(catalog, &name.schema, &name.object).await?,
+        ObjectKind::View => None,
+    };
+    let dropping = match root {
+        Some(root) => Some(Dropping::note(&scope.writes, root).await?),
+        None => None,
+    };
+    let dropped = catalog.drop_object(&name.schema, &name.object, kind, if_exists).await;
+    if let Some(dropping) = dropping {
+        dropping.finish(&scope.writes).await;
+    }
+    dropped
+}
+
+/// Drops a schema; with `cascade` the files of its managed tables go with it.
+async fn drop_schema(scope: &Scope, schema: &str, if_exists: bool, cascade: bool) -> Result<()> {
+    let catalog = &scope.view.catalog;
+    let mut dropping = Vec::new();
+    if cascade {
+        let snapshot = catalog.fresh_snapshot().await?;
+        for object in snapshot.objects(schema) {
+            if let Some(root) = managed_root(catalog, schema, object).await? {
+                dropping.push(Dropping::note(&scope.writes, root).await?);
+            }
+        }
+    }
+    let dropped = catalog.drop_schema(schema, if_exists, cascade).await;
+    for table in dropping {
+        table.finish(&scope.writes).await;
+    }
+    dropped
+}
+
+async fn truncate_all(names: &[ObjectName], if_exists: bool, scope: &Scope) -> Result<()> {
+    for name in names {
+        let name = scope.names.table(name)?;
+        match write::writable(scope, &name).await {
+            Ok(table) => write::truncate(&table, scope).await?,
+            Err(Error::NotFound { .. }) if if_exists => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())

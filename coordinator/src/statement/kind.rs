@@ -1,11 +1,15 @@
 //! What a statement is: a query, something to show, a command. Decided on its syntax alone.
 
-use datafusion::sql::parser::{CreateExternalTable, ExplainStatement, ResetStatement, Statement as DfStatement};
+use datafusion::sql::parser::{
+    CopyToStatement, CreateExternalTable, ExplainStatement, ResetStatement, Statement as DfStatement,
+};
 use datafusion::sql::sqlparser::ast::{
-    CreateView, Expr, Ident, ObjectName, ObjectType, Query, SchemaName, Set, SetExpr, ShowCreateObject,
+    CreateView, Expr, Ident, Insert, ObjectName, ObjectType, Query, SchemaName, Set, SetExpr, ShowCreateObject,
     ShowStatementFilter, ShowStatementFilterPosition, ShowStatementOptions, Statement, Use, Value,
 };
 
+use super::create::CreateTable;
+use super::parse::Parsed;
 use crate::error::{Error, Result};
 
 /// A statement, sorted by who handles it.
@@ -24,6 +28,21 @@ pub(crate) enum Kind {
     Show(Show),
     /// Changes catalog or session; runs at once and returns no rows.
     Command(Command),
+    /// Runs a query whose rows are written; at once, too.
+    Write(Write),
+    /// The engine's plan for a write, as rows. Nothing is written.
+    ExplainWrite(Write),
+}
+
+/// Statements that write the rows of a query.
+#[derive(Debug)]
+pub(crate) enum Write {
+    /// `INSERT`.
+    Insert(Box<Insert>),
+    /// `CREATE TABLE ... AS`.
+    Create(Box<CreateTable>),
+    /// `COPY ... TO`.
+    Copy(Box<CopyToStatement>),
 }
 
 /// Statements that show something.
@@ -75,6 +94,15 @@ pub(crate) struct Pattern {
 pub(crate) enum Command {
     /// `CREATE EXTERNAL TABLE`.
     CreateTable(Box<CreateExternalTable>),
+    /// `CREATE TABLE` without a query: a managed table without rows.
+    CreateManaged(Box<CreateTable>),
+    /// `TRUNCATE TABLE`.
+    Truncate {
+        /// The tables.
+        names: Vec<ObjectName>,
+        /// `IF EXISTS`.
+        if_exists: bool,
+    },
     /// `CREATE VIEW`.
     CreateView(Box<CreateView>),
     /// `CREATE SCHEMA`, `CREATE DATABASE`.
@@ -114,18 +142,28 @@ pub(crate) enum Command {
 ///
 /// # Errors
 /// [`Error::Unsupported`], naming the statement.
-pub(crate) fn classify(statement: DfStatement) -> Result<Kind> {
+pub(crate) fn classify(statement: Parsed) -> Result<Kind> {
+    match statement {
+        Parsed::CreateTable(create) if create.query.is_some() => Ok(Kind::Write(Write::Create(create))),
+        Parsed::CreateTable(create) => Ok(Kind::Command(Command::CreateManaged(create))),
+        Parsed::Sql(statement) => classify_sql(statement),
+    }
+}
+
+fn classify_sql(statement: DfStatement) -> Result<Kind> {
     match statement {
         DfStatement::CreateExternalTable(create) => Ok(Kind::Command(Command::CreateTable(Box::new(create)))),
         DfStatement::Explain(ExplainStatement { options, statement }) => {
             let analyze = options.analyze;
-            match classify(*statement)? {
+            match classify_sql(*statement)? {
                 Kind::Query(query) => Ok(Kind::Explain { query, analyze }),
+                Kind::Write(write) if !analyze => Ok(Kind::ExplainWrite(write)),
+                Kind::Write(_) => Err(unsupported("EXPLAIN ANALYZE of a statement that writes")),
                 _ => Err(unsupported("EXPLAIN of anything but a query")),
             }
         }
         DfStatement::Reset(ResetStatement::Variable(name)) => Ok(Kind::Command(Command::Reset(dotted(&name)))),
-        DfStatement::CopyTo(_) => Err(unsupported("COPY")),
+        DfStatement::CopyTo(copy) => Ok(Kind::Write(Write::Copy(Box::new(copy)))),
         DfStatement::Statement(statement) => classify_ansi(*statement),
     }
 }
@@ -162,6 +200,16 @@ fn classify_ansi(statement: Statement) -> Result<Kind> {
             names,
             if_exists,
             cascade,
+        }),
+        Statement::Insert(insert) => Kind::Write(Write::Insert(Box::new(insert))),
+        Statement::Truncate(truncate) if truncate.partitions.is_some() => {
+            return Err(unsupported(
+                "TRUNCATE of a partition (INSERT OVERWRITE ... PARTITION is)",
+            ));
+        }
+        Statement::Truncate(truncate) => Kind::Command(Command::Truncate {
+            names: truncate.table_names.into_iter().map(|target| target.name).collect(),
+            if_exists: truncate.if_exists,
         }),
         Statement::Use(target) => Kind::Command(classify_use(target)?),
         Statement::Set(set) => Kind::Command(classify_set(set)?),
@@ -283,7 +331,7 @@ fn system_table(table: &str) -> Result<Kind> {
         .into_iter()
         .next()
         .ok_or_else(|| Error::Internal("no statement".to_owned()))?;
-    Ok(Kind::Query(Box::new(query)))
+    classify(query)
 }
 
 fn tables(options: &ShowStatementOptions, only_views: bool) -> Result<Show> {
@@ -424,24 +472,40 @@ mod tests {
             "set datafusion.execution.batch_size = 10",
             "set time zone '+01:00'",
             "reset datafusion.execution.batch_size",
+            "create table t (a int) stored as csv",
+            "truncate table t",
         ] {
             assert!(matches!(kind(sql), Ok(Kind::Command(_))), "{sql}: {:?}", kind(sql));
         }
     }
 
     #[test]
+    fn writes() {
+        for sql in [
+            "insert into t values (1)",
+            "insert overwrite table t partition (a = 1, b) select 1",
+            "insert overwrite t select 1",
+            "copy t to 'hdfs:///x.csv'",
+            "copy (select 1) to 'hdfs:///x' stored as parquet partitioned by (a)",
+            "create table t as select 1",
+            "create or replace table t partitioned by (a) as (select 1)",
+        ] {
+            assert!(matches!(kind(sql), Ok(Kind::Write(_))), "{sql}: {:?}", kind(sql));
+        }
+        let explained = kind("explain insert into t select 1");
+        assert!(matches!(explained, Ok(Kind::ExplainWrite(_))), "{explained:?}");
+    }
+
+    #[test]
     fn what_is_not_there_is_named() {
         for (sql, word) in [
-            ("insert into t values (1)", "INSERT"),
             ("with a as (select 1) insert into t select * from a", "INSERT"),
-            ("copy t to 'x.csv'", "COPY"),
-            ("create table t as select 1", "CREATE TABLE"),
             ("delete from t", "DELETE"),
             ("update t set a = 1", "UPDATE"),
-            ("truncate table t", "TRUNCATE"),
+            ("truncate table t partition (a = 1)", "TRUNCATE"),
             ("select 1 into t", "SELECT INTO"),
             ("begin", "BEGIN"),
-            ("explain insert into t values (1)", "INSERT"),
+            ("explain analyze insert into t values (1)", "EXPLAIN ANALYZE"),
             ("grant select on t to u", "GRANT"),
             ("prepare p as select 1", "PREPARE"),
         ] {

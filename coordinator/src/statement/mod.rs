@@ -3,13 +3,15 @@
 //! ```text
 //! text ─ parse (limits, tokens, `?`) ─ kind (query? show? command?) ─┬─ query:   planned now, runs when fetched
 //!                                                                   ├─ show:    rows from the catalog, now
-//!                                                                   └─ command: done now, exactly once
+//!                                                                   ├─ command: done now, exactly once
+//!                                                                   └─ write:   a query run now, its rows committed
 //! ```
 //!
 //! Everything that recurses over a statement happens on a planning thread. DataFusion plans queries; what it would change by
 //! itself (tables in memory, files on the server) never reaches it.
 
 mod command;
+mod create;
 mod kind;
 mod listing;
 mod names;
@@ -19,22 +21,26 @@ mod scope;
 mod show;
 mod sql_type;
 mod table;
+mod write;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::parser::Statement as DfStatement;
 use quarry_engine::formats::Tables;
 use quarry_engine::id::QueryId;
 
 pub(crate) use command::use_schema;
 use kind::{Kind, classify};
 use names::NameRules;
+use parse::Parsed;
 use scope::Scope;
+pub use write::{Ingest, IngestMode};
+use write::{Job, Planned};
 
 use crate::catalog::providers::CatalogView;
 use crate::catalog::{CATALOG, Catalog, Snapshot};
@@ -49,6 +55,7 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::system::SystemTables;
 use crate::wire_types::plain_schema;
+use crate::writes::Writes;
 
 /// Makes the state that a statement's session starts from: functions, optimizer, planner, runtime, engine options.
 pub type BaseState = Arc<dyn Fn() -> SessionState + Send + Sync>;
@@ -84,6 +91,8 @@ pub struct Dispatcher {
     pub limits: Arc<StatementLimits>,
     /// Longest run of a statement.
     pub statement_timeout: Duration,
+    /// What statements that write share.
+    pub(crate) writes: Arc<Writes>,
 }
 
 /// A statement that failed, with the query it would have been.
@@ -110,8 +119,23 @@ pub struct Listed {
     pub columns: Option<SchemaRef>,
 }
 
+/// How far a text has got.
+enum Step {
+    /// To its end.
+    Done(PendingResult, bool),
+    /// To a write that is to run, away from the planning threads, before the rest.
+    Write {
+        job: Box<Job>,
+        /// Position of the statement in the text.
+        index: usize,
+        /// Statements in the text.
+        total: usize,
+    },
+}
+
 /// What a planned statement turned into.
 enum Outcome {
+    Write(Box<Job>),
     Query {
         plans: Vec<LogicalPlan>,
         first: Box<dyn Attempt>,
@@ -173,21 +197,7 @@ impl Dispatcher {
             error,
         })?;
         let mut abandoned = AbandonGuard(Some(Arc::clone(&query)));
-        let cancelled = query.cancel.clone();
-        let work = {
-            let (this, session, sql, query) = (
-                Arc::clone(self),
-                Arc::clone(session),
-                sql.to_owned(),
-                Arc::clone(&query),
-            );
-            move || async move { this.submit_all(&session, &sql, values, &query).await }
-        };
-        let result = tokio::select! {
-            biased;
-            () = cancelled.cancelled() => Err(Error::Cancelled),
-            result = self.threads.run(work) => result,
-        };
+        let result = self.submit_steps(session, sql, values, &query).await;
         abandoned.0 = None;
         result.map_err(|error| {
             query.fail(&error);
@@ -195,23 +205,149 @@ impl Dispatcher {
         })
     }
 
-    /// Everything that handles a statement's syntax, from parsing to planning: on a planning thread, for even a copy of it recurses.
-    async fn submit_all(
-        &self,
+    /// From write to write: what is between them happens on planning threads, the writes themselves here.
+    async fn submit_steps(
+        self: &Arc<Self>,
         session: &Arc<Session>,
         sql: &str,
         values: Option<RecordBatch>,
         query: &Arc<Query>,
     ) -> Result<(PendingResult, bool)> {
+        let mut from = 0;
+        loop {
+            let work = {
+                let (this, session, sql, query) =
+                    (Arc::clone(self), Arc::clone(session), sql.to_owned(), Arc::clone(query));
+                let values = values.clone();
+                move || async move { this.submit_from(from, &session, &sql, values, &query).await }
+            };
+            let step = tokio::select! {
+                biased;
+                () = query.cancel.cancelled() => Err(Error::Cancelled),
+                result = self.threads.run(work) => result,
+            };
+            match step? {
+                Step::Done(result, is_command) => return Ok((result, is_command)),
+                Step::Write { job, index, total } => {
+                    let last = index + 1 == total;
+                    let rows = self.write(*job, query).await;
+                    let rows = rows.map_err(|error| at(error, index + 1, total))?;
+                    if last {
+                        query.add_rows(usize::try_from(rows).unwrap_or(usize::MAX));
+                        return Ok((done(Arc::clone(query)), true));
+                    }
+                    from = index + 1;
+                }
+            }
+        }
+    }
+
+    /// Runs a write to its end, whatever becomes of its client meanwhile: cancelling the query is the way to stop it.
+    async fn write(&self, job: Job, query: &Arc<Query>) -> Result<u64> {
+        let mut abandoned = CancelGuard(Some(Arc::clone(query)));
+        let task = tokio::spawn(job.perform());
+        let result = task.await;
+        abandoned.0 = None;
+        result.map_err(|error| Error::Internal(format!("a write ended without a word: {error}")))?
+    }
+
+    /// Writes rows that a client sends; the number of rows. Nothing is visible unless all are.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::AlreadyExists`], [`Error::Invalid`] for rows that do not fit, those of `rows` and of the write.
+    pub async fn write_batches(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        ingest: Ingest,
+        rows: SendableRecordBatchStream,
+    ) -> Result<u64, FailedStatement> {
+        let text = format!("ingest into {:?}", ingest.table);
+        let query = self.queries.begin(session.id, &session.user, &text);
+        let query = query.map_err(|error| FailedStatement {
+            query: QueryId::draw(),
+            error,
+        })?;
+        let mut abandoned = AbandonGuard(Some(Arc::clone(&query)));
+        let result = self.ingest(session, ingest, rows, &query).await;
+        abandoned.0 = None;
+        match result {
+            Ok(rows) => {
+                query.add_rows(usize::try_from(rows).unwrap_or(usize::MAX));
+                query.advance(QueryState::Finished);
+                Ok(rows)
+            }
+            Err(error) => {
+                query.fail(&error);
+                Err(FailedStatement { query: query.id, error })
+            }
+        }
+    }
+
+    async fn ingest(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        ingest: Ingest,
+        rows: SendableRecordBatchStream,
+        query: &Arc<Query>,
+    ) -> Result<u64> {
+        self.catalog.fresh_snapshot().await?;
+        let scope = self.scope(session).await?;
+        let (this, user, planning) = (Arc::clone(self), session.user.clone(), Arc::clone(query));
+        let work = move || async move {
+            let planned = write::plan_ingest(&ingest, rows, &scope, &user).await?;
+            this.job(planned, &scope, None, &planning).await
+        };
+        let job = self.threads.run(work).await?;
+        self.write(job, query).await
+    }
+
+    /// Plans the first attempt of a write.
+    async fn job(
+        &self,
+        planned: Planned,
+        scope: &Scope,
+        values: Option<&RecordBatch>,
+        query: &Arc<Query>,
+    ) -> Result<Job> {
+        // A text may write more than once: each statement has a name of its own.
+        let statement = QueryId::draw();
+        let (plan, target) = planned.bind(values, statement)?;
+        let first = self.engine.plan(&scope.state(), query.id, plan.clone()).await?;
+        let timeout = scope.statement_timeout;
+        let run = Run {
+            engine: Arc::clone(&self.engine),
+            threads: self.threads.clone(),
+            state: Arc::new(scope.state()),
+            deadline: (Instant::now() + timeout, timeout),
+            query: Arc::clone(query),
+            plans: vec![Arc::new(plan)],
+            first,
+            purpose: Purpose::Rows,
+        };
+        Ok(Job::new(target, run, statement, scope))
+    }
+
+    /// Everything that handles a statement's syntax, from parsing to planning: on a planning thread, for even a copy of it recurses.
+    /// The statements before `from` have been executed.
+    async fn submit_from(
+        &self,
+        from: usize,
+        session: &Arc<Session>,
+        sql: &str,
+        values: Option<RecordBatch>,
+        query: &Arc<Query>,
+    ) -> Result<Step> {
         let statements = parse::parse(sql, &self.limits)?;
         let total = statements.len();
         let mut values = values;
-        for (index, statement) in statements.into_iter().enumerate() {
+        for (index, statement) in statements.into_iter().enumerate().skip(from) {
             let last = index + 1 == total;
             let values = if last { values.take() } else { None };
             let result = self.execute(session, statement, values, query, last).await;
-            if let Some(outcome) = result.map_err(|error| at(error, index + 1, total))? {
-                return Ok(outcome);
+            match result.map_err(|error| at(error, index + 1, total))? {
+                None => {}
+                Some(Executed::Result(result, is_command)) => return Ok(Step::Done(result, is_command)),
+                Some(Executed::Write(job)) => return Ok(Step::Write { job, index, total }),
             }
         }
         Err(Error::Internal("a text without a last statement".to_owned()))
@@ -238,28 +374,32 @@ impl Dispatcher {
     async fn execute(
         &self,
         session: &Arc<Session>,
-        statement: DfStatement,
+        statement: Parsed,
         values: Option<RecordBatch>,
         query: &Arc<Query>,
         last: bool,
-    ) -> Result<Option<(PendingResult, bool)>> {
+    ) -> Result<Option<Executed>> {
         let kind = classify(statement.clone())?;
-        let is_command = matches!(kind, Kind::Command(_));
+        let is_write = matches!(kind, Kind::Write(_));
+        let is_command = is_write || matches!(kind, Kind::Command(_));
         if !is_command && !last {
             let what = "a query before the last statement of a text (nobody would get its rows)";
             return Err(Error::Unsupported(what.to_owned()));
         }
         let scope = self.scope(session).await?;
         let mut outcome = self.outcome(session, &scope, kind, values.as_ref(), query).await;
-        if !is_command && matches!(&outcome, Err(error) if error.kind() == ErrorKind::NotFound) {
+        let may_repeat = is_write || !is_command;
+        if may_repeat && matches!(&outcome, Err(error) if error.kind() == ErrorKind::NotFound) {
             self.catalog.fresh_snapshot().await?;
             let scope = self.scope(session).await?;
             outcome = self
                 .outcome(session, &scope, classify(statement)?, values.as_ref(), query)
                 .await;
         }
-        let outcome = outcome?;
-        Ok(last.then(|| (self.pending(outcome, scope, query), is_command)))
+        match outcome? {
+            Outcome::Write(job) => Ok(Some(Executed::Write(job))),
+            outcome => Ok(last.then(|| Executed::Result(self.pending(outcome, scope, query), is_command))),
+        }
     }
 
     async fn outcome(
@@ -268,12 +408,25 @@ impl Dispatcher {
         scope: &Scope,
         kind: Kind,
         values: Option<&RecordBatch>,
-        query: &Query,
+        query: &Arc<Query>,
     ) -> Result<Outcome> {
         match kind {
+            Kind::Write(write) => match write::plan(write, scope, &session.user).await? {
+                Some(planned) => Ok(Outcome::Write(Box::new(self.job(planned, scope, values, query).await?))),
+                None => Ok(Outcome::Done),
+            },
             Kind::Command(command) => {
                 command::execute(&command, scope, session).await?;
                 Ok(Outcome::Done)
+            }
+            Kind::ExplainWrite(write) => {
+                let planned = write::plan(write, scope, &session.user).await?;
+                let planned = planned.ok_or_else(|| Error::invalid("EXPLAIN: the statement would do nothing"))?;
+                let (plan, _) = planned.bind(values, query.id)?;
+                let logical = plan.display_indent().to_string();
+                let first = self.engine.plan(&scope.state(), query.id, plan).await?;
+                let rows = explain_rows(&[("logical_plan", &logical), ("physical_plan", &first.explain())])?;
+                Ok(Outcome::Rows(rows))
             }
             Kind::Show(show) => Ok(Outcome::Rows(show::rows(&show, scope).await?)),
             Kind::Query(statement) => {
@@ -309,14 +462,8 @@ impl Dispatcher {
     fn pending(&self, outcome: Outcome, scope: Scope, query: &Arc<Query>) -> PendingResult {
         let query = Arc::clone(query);
         match outcome {
-            Outcome::Done => {
-                query.advance(QueryState::Finished);
-                PendingResult {
-                    query,
-                    schema: Arc::new(Schema::empty()),
-                    source: Source::Stored(Vec::new()),
-                }
-            }
+            // A write has become a job before.
+            Outcome::Done | Outcome::Write(_) => done(query),
             Outcome::Rows(rows) => {
                 query.add_rows(rows.num_rows());
                 query.advance(QueryState::Finished);
@@ -381,6 +528,7 @@ impl Dispatcher {
             settings,
             statement_timeout,
             limits: Arc::clone(&self.limits),
+            writes: Arc::clone(&self.writes),
         })
     }
 
@@ -409,13 +557,56 @@ impl Drop for AbandonGuard {
     }
 }
 
-async fn describe_one(statement: DfStatement, scope: &Scope) -> Result<Description> {
+/// What became of one statement.
+enum Executed {
+    Result(PendingResult, bool),
+    Write(Box<Job>),
+}
+
+/// A write whose client goes away is stopped, if it is not being committed.
+struct CancelGuard(Option<Arc<Query>>);
+
+impl Drop for CancelGuard {
+    fn drop(&mut self) {
+        if let Some(query) = &self.0 {
+            query.cancel.cancel();
+        }
+    }
+}
+
+/// The result of a command.
+fn done(query: Arc<Query>) -> PendingResult {
+    query.advance(QueryState::Finished);
+    PendingResult {
+        query,
+        schema: Arc::new(Schema::empty()),
+        source: Source::Stored(Vec::new()),
+    }
+}
+
+async fn describe_one(statement: Parsed, scope: &Scope) -> Result<Description> {
     let none = Arc::new(Schema::empty());
     match classify(statement)? {
+        Kind::Write(write) => Ok(Description {
+            schema: none,
+            parameters: match write::plan(write, scope, "").await? {
+                Some(planned) => planned.parameters()?,
+                None => Arc::new(Schema::empty()),
+            },
+            is_update: true,
+        }),
         Kind::Command(_) => Ok(Description {
             schema: Arc::clone(&none),
             parameters: none,
             is_update: true,
+        }),
+        Kind::ExplainWrite(write) => Ok(Description {
+            schema: explain_schema(),
+            parameters: match write::plan(write, scope, "").await? {
+                Some(planned) => planned.parameters()?,
+                None => none,
+            },
+            is_update: false,
         }),
         Kind::Show(show) => Ok(Description {
             schema: show::schema_of(&show),

@@ -79,6 +79,14 @@ impl NameRules {
         }
     }
 
+    /// A column's name as a clause's text has it, perhaps in quotes.
+    pub(crate) fn column(&self, text: &str) -> String {
+        match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            Some(quoted) => quoted.replace("\"\"", "\""),
+            None => self.ident(&Ident::new(text)),
+        }
+    }
+
     /// One name as it is compared.
     pub(crate) fn ident(&self, ident: &Ident) -> String {
         if self.normalize && ident.quote_style.is_none() {

@@ -8,36 +8,67 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use super::create::{CreateTable, parse_create};
 use crate::config::StatementLimits;
 use crate::error::{Error, Result};
 use crate::guard;
 
 /// Deepest expression or query that the parser takes; its own default.
-const PARSER_RECURSION: usize = 50;
+pub(super) const PARSER_RECURSION: usize = 50;
+
+/// One statement of a text.
+#[derive(Debug, Clone)]
+pub(crate) enum Parsed {
+    /// As the SQL parser reads it.
+    Sql(Statement),
+    /// `CREATE TABLE`.
+    CreateTable(Box<CreateTable>),
+}
 
 /// Parses a text of one or more statements. Each `?` becomes `$1`, `$2`, ... in the order of the text: DataFusion
 /// takes all `?` for one and the same parameter.
 ///
 /// # Errors
 /// [`Error::Invalid`] with line and column, also for a text without any statement; [`Error::TooComplex`].
-pub(crate) fn parse(sql: &str, limits: &StatementLimits) -> Result<VecDeque<Statement>> {
+pub(crate) fn parse(sql: &str, limits: &StatementLimits) -> Result<VecDeque<Parsed>> {
     guard::check_text(sql, limits)?;
     let mut tokens = tokenize(sql)?;
     guard::check_tokens(&tokens, limits)?;
     number_placeholders(&mut tokens)?;
-    let mut parser = DFParserBuilder::new(tokens)
+    let mut statements = VecDeque::new();
+    for tokens in tokens.split(|token| token.token == Token::SemiColon) {
+        let is_blank = |token: &TokenWithSpan| matches!(token.token, Token::Whitespace(_));
+        if !tokens.iter().all(is_blank) {
+            parse_one(tokens, limits, &mut statements)?;
+        }
+    }
+    if statements.is_empty() {
+        return Err(Error::invalid("the text holds no SQL statement"));
+    }
+    Ok(statements)
+}
+
+fn parse_one(tokens: &[TokenWithSpan], limits: &StatementLimits, statements: &mut VecDeque<Parsed>) -> Result<()> {
+    if let Some(created) = parse_create(tokens) {
+        let created = created.map_err(syntax_error)?;
+        if let Parsed::CreateTable(create) = &created
+            && let Some(query) = &create.query
+        {
+            guard::check_expansion(query, limits)?;
+        }
+        statements.push_back(created);
+        return Ok(());
+    }
+    let mut parser = DFParserBuilder::new(tokens.to_vec())
         .with_dialect(&GenericDialect {})
         .with_recursion_limit(PARSER_RECURSION)
         .build()
         .map_err(syntax_error)?;
-    let statements = parser.parse_statements().map_err(syntax_error)?;
-    if statements.is_empty() {
-        return Err(Error::invalid("the text holds no SQL statement"));
+    for statement in parser.parse_statements().map_err(syntax_error)? {
+        guard::check_expansion(&statement, limits)?;
+        statements.push_back(Parsed::Sql(statement));
     }
-    for statement in &statements {
-        guard::check_expansion(statement, limits)?;
-    }
-    Ok(statements)
+    Ok(())
 }
 
 fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>> {
@@ -93,7 +124,13 @@ mod tests {
         let statements = parse(sql, &StatementLimits::default()).unwrap();
         statements
             .iter()
-            .map(ToString::to_string)
+            .map(|statement| match statement {
+                Parsed::Sql(statement) => statement.to_string(),
+                Parsed::CreateTable(create) => match &create.query {
+                    None => create.head.to_string(),
+                    Some(query) => format!("{} [AS] {query}", create.head),
+                },
+            })
             .collect::<Vec<_>>()
             .join("; ")
     }
@@ -118,6 +155,30 @@ mod tests {
     fn several_statements_and_stray_semicolons() {
         assert_eq!(text(";; select 1; select 2;"), "SELECT 1; SELECT 2");
         assert!(error(" ; -- nothing\n ").contains("no SQL statement"));
+    }
+
+    #[test]
+    fn create_table_takes_its_clauses_in_any_order() {
+        let head = "CREATE EXTERNAL TABLE";
+        assert_eq!(text("create table t (a int)"), format!("{head} t STORED AS PARQUET"));
+        for sql in [
+            "create table t stored as csv partitioned by (a) location '/x' as select 1 as a, 2 as b",
+            "create table t partitioned by (a) location '/x' stored as csv as (select 1 as a, 2 as b)",
+        ] {
+            let created = parse(sql, &StatementLimits::default()).unwrap();
+            let Some(Parsed::CreateTable(create)) = created.front() else {
+                panic!("{sql}")
+            };
+            assert_eq!(create.head.file_type, "CSV");
+            assert_eq!(create.head.locations, ["/x"]);
+            assert_eq!(create.head.table_partition_cols, ["a"]);
+            assert!(create.query.is_some());
+        }
+        assert!(
+            text("create or replace table if not exists a.b as with x as (select 1) select * from x").contains("[AS]")
+        );
+        assert!(error("create table t as").contains("query"));
+        assert!(error("create table t (a int) stored as parquet as select").contains("Expected"));
     }
 
     #[test]

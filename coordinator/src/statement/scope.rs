@@ -8,6 +8,7 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as DfStatement;
+use quarry_engine::files::Location;
 
 use super::names::{FullName, NameRules};
 use crate::catalog::CATALOG;
@@ -16,6 +17,7 @@ use crate::config::StatementLimits;
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::settings::Settings;
+use crate::writes::Writes;
 
 /// One statement's view of the world. Planning in it belongs on a planning thread.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub(crate) struct Scope {
     pub(crate) statement_timeout: Duration,
     /// Limits on plans.
     pub(crate) limits: Arc<StatementLimits>,
+    /// What statements that write share.
+    pub(crate) writes: Arc<Writes>,
 }
 
 impl Scope {
@@ -48,10 +52,39 @@ impl Scope {
     pub(crate) async fn plan(&self, query: DfStatement) -> Result<LogicalPlan> {
         let plan = self.state().statement_to_plan(query).await?;
         guard::check_plan(&plan, &self.limits)?;
-        read_only()
-            .verify_plan(&plan)
-            .map_err(|error| Error::Unsupported(error.strip_backtrace()))?;
+        self.check_read_only(&plan)?;
         Ok(plan)
+    }
+
+    /// Whether a plan is a query and nothing more.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if it would change anything.
+    pub(crate) fn check_read_only(&self, plan: &LogicalPlan) -> Result<()> {
+        read_only()
+            .verify_plan(plan)
+            .map_err(|error| Error::Unsupported(error.strip_backtrace()))
+    }
+
+    /// A place that users may write to: not among Quarry's own files.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for other schemes, the root, and Quarry's own directories.
+    pub(crate) fn writable_location(&self, text: &str) -> Result<Location> {
+        let location = Location::parse(text)?;
+        let warehouse = &self.writes.warehouse;
+        let own = warehouse.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let reserved = [warehouse.as_str(), own];
+        let is_reserved = |directory: &&str| {
+            let below = location.path.strip_prefix(*directory);
+            !directory.is_empty() && below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        };
+        if location.path == "/" || reserved.iter().any(is_reserved) {
+            return Err(Error::invalid(format!(
+                "{location} is among Quarry's own files or the root; name a directory of your own"
+            )));
+        }
+        Ok(location)
     }
 
     /// Opens a table or view.

@@ -22,6 +22,9 @@ use crate::wire_types::plain_schema;
 /// `hdfs://` or options that mean nothing, errors met while reading the files.
 pub(crate) async fn define(create: &CreateExternalTable, scope: &Scope) -> Result<TableDefinition> {
     refuse_clauses(create)?;
+    if !create.table_partition_cols.is_empty() {
+        return Err(Error::Unsupported("PARTITIONED BY".to_owned()));
+    }
     let format = TableFormat::parse(&create.file_type)
         .ok_or_else(|| Error::Unsupported(format!("STORED AS {} (PARQUET and CSV are)", create.file_type)))?;
     let [location] = create.locations.as_slice() else {
@@ -53,15 +56,14 @@ pub(crate) async fn define(create: &CreateExternalTable, scope: &Scope) -> Resul
 }
 
 /// Columns as tables have them: plain types, no metadata of the files they were read from.
-fn stored_schema(schema: &Schema) -> SchemaRef {
+pub(crate) fn stored_schema(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(plain_schema(schema).fields().clone()))
 }
 
-fn refuse_clauses(create: &CreateExternalTable) -> Result<()> {
+pub(crate) fn refuse_clauses(create: &CreateExternalTable) -> Result<()> {
     let clauses = [
         ("CREATE TEMPORARY TABLE", create.temporary),
         ("CREATE UNBOUNDED EXTERNAL TABLE", create.unbounded),
-        ("PARTITIONED BY", !create.table_partition_cols.is_empty()),
         ("WITH ORDER", !create.order_exprs.is_empty()),
         ("a table constraint", !create.constraints.is_empty()),
     ];
@@ -72,7 +74,7 @@ fn refuse_clauses(create: &CreateExternalTable) -> Result<()> {
 }
 
 /// Lets DataFusion read columns and options. The state sees no catalog: the name may be that of a broken table.
-async fn plan(create: &CreateExternalTable, base: &SessionState) -> Result<Plan> {
+pub(crate) async fn plan(create: &CreateExternalTable, base: &SessionState) -> Result<Plan> {
     match base
         .statement_to_plan(DfStatement::CreateExternalTable(create.clone()))
         .await?

@@ -1,5 +1,6 @@
 //! A file system in memory with blocks, nodes that hold them, counted reads, and faults on demand.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
 use parking_lot::Mutex;
-use quarry_engine::files::{ByteCounts, DataFile, FileSystem};
+use quarry_engine::files::{ByteCounts, DataFile, DirectoryEntry, FileSystem, NewFile, Renamed};
 use quarry_engine::split::{BlockSpan, ReplicaHost};
 
 /// What a read of matching files does instead.
@@ -38,6 +39,8 @@ struct Disk {
     /// Part of a path, what happens there, and how often it happened.
     fault: Mutex<Option<(String, Fault)>>,
     fired: AtomicU64,
+    /// Directories that were made, by absolute path. Held for writing while several objects change together.
+    directories: tokio::sync::RwLock<BTreeSet<String>>,
 }
 
 /// The files, as one node sees them.
@@ -60,6 +63,7 @@ impl MemoryFiles {
             replication,
             fault: Mutex::new(None),
             fired: AtomicU64::new(0),
+            directories: tokio::sync::RwLock::default(),
         };
         Self {
             disk: Arc::new(disk),
@@ -84,6 +88,14 @@ impl MemoryFiles {
 
     pub(crate) async fn remove(&self, path: &str) {
         self.disk.objects.delete(&Path::parse(path).unwrap()).await.unwrap();
+    }
+
+    /// Paths of all files at or below `root`.
+    pub(crate) async fn paths(&self, root: &str) -> Vec<String> {
+        let paths = self.disk.paths_at(root).await.unwrap();
+        let mut paths: Vec<String> = paths.into_iter().map(|path| format!("/{path}")).collect();
+        paths.sort();
+        paths
     }
 
     pub(crate) fn set_fault(&self, path: &str, fault: Fault) {
@@ -133,6 +145,81 @@ impl MemoryFiles {
     }
 }
 
+/// Whether `path` is `root` or below it.
+fn is_at(path: &str, root: &str) -> bool {
+    path.strip_prefix(root)
+        .is_some_and(|below| below.is_empty() || below.starts_with('/'))
+}
+
+impl Disk {
+    async fn paths_at(&self, root: &str) -> Result<Vec<Path>> {
+        let all: Vec<ObjectMeta> = self.objects.list(None).try_collect().await?;
+        let paths = all.into_iter().map(|meta| meta.location);
+        Ok(paths.filter(|path| is_at(&format!("/{path}"), root)).collect())
+    }
+
+    async fn is_there(&self, directories: &BTreeSet<String>, path: &str) -> bool {
+        directories.contains(path) || !self.paths_at(path).await.unwrap().is_empty()
+    }
+
+    async fn must_be_in_a_directory(&self, directories: &BTreeSet<String>, path: &str) -> Result<()> {
+        let (parent, _) = path.rsplit_once('/').unwrap();
+        if parent.is_empty() || self.is_there(directories, parent).await {
+            return Ok(());
+        }
+        Err(DataFusionError::Execution(format!("{parent} is not there")))
+    }
+
+    async fn entries(&self, directories: &BTreeSet<String>, path: &str) -> Result<Option<Vec<DirectoryEntry>>> {
+        let path = path.trim_end_matches('/');
+        if !path.is_empty() && !self.is_there(directories, path).await {
+            return Ok(None);
+        }
+        let files: Vec<ObjectMeta> = self.objects.list(None).try_collect().await?;
+        let files = files
+            .into_iter()
+            .map(|meta| (format!("/{}", meta.location), Some(meta.last_modified)));
+        let mut entries: Vec<DirectoryEntry> = Vec::new();
+        for (found, modified) in files.chain(directories.iter().map(|directory| (directory.clone(), None))) {
+            let Some(below) = found.strip_prefix(path).and_then(|below| below.strip_prefix('/')) else {
+                continue;
+            };
+            let (name, deeper) = below.split_once('/').map_or((below, false), |(name, _)| (name, true));
+            if entries.iter().any(|entry| entry.name == name) {
+                continue;
+            }
+            entries.push(DirectoryEntry {
+                name: name.to_owned(),
+                is_directory: deeper || modified.is_none(),
+                modified: modified.unwrap_or_default(),
+            });
+        }
+        Ok(Some(entries))
+    }
+}
+
+struct NewMemoryFile {
+    disk: Arc<Disk>,
+    path: String,
+    bytes: Vec<u8>,
+}
+
+#[async_trait]
+impl NewFile for NewMemoryFile {
+    async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.bytes.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        let directories = self.disk.directories.read().await;
+        self.disk.must_be_in_a_directory(&directories, &self.path).await?;
+        let path = Path::parse(&self.path).unwrap();
+        self.disk.objects.put(&path, self.bytes.into()).await?;
+        Ok(())
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counts {
     local: AtomicU64,
@@ -166,10 +253,83 @@ impl FileSystem for MemoryFiles {
         )
     }
 
+    async fn entries(&self, path: &str) -> Result<Option<Vec<DirectoryEntry>>> {
+        let directories = self.disk.directories.read().await;
+        self.disk.entries(&directories, path).await
+    }
+
+    async fn block_size(&self) -> Result<u64> {
+        Ok(self.disk.block)
+    }
+
+    async fn create(&self, path: &str) -> Result<Box<dyn NewFile>> {
+        let directories = self.disk.directories.read().await;
+        self.disk.must_be_in_a_directory(&directories, path).await?;
+        if self.disk.objects.head(&Path::parse(path).unwrap()).await.is_ok() {
+            return Err(DataFusionError::Execution(format!("{path} is there already")));
+        }
+        Ok(Box::new(NewMemoryFile {
+            disk: Arc::clone(&self.disk),
+            path: path.to_owned(),
+            bytes: Vec::new(),
+        }))
+    }
+
+    async fn make_directory(&self, path: &str, with_parents: bool) -> Result<()> {
+        let mut directories = self.disk.directories.write().await;
+        if !with_parents {
+            self.disk.must_be_in_a_directory(&directories, path).await?;
+        }
+        let ends = path.match_indices('/').map(|(end, _)| end).skip(1).chain([path.len()]);
+        directories.extend(ends.map(|end| path[..end].to_owned()));
+        Ok(())
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<Renamed> {
+        let mut directories = self.disk.directories.write().await;
+        let disk = &self.disk;
+        if disk.must_be_in_a_directory(&directories, to).await.is_err() || !disk.is_there(&directories, from).await {
+            return Ok(Renamed::Missing);
+        }
+        if disk.is_there(&directories, to).await {
+            return Ok(Renamed::TargetExists);
+        }
+        for old in disk.paths_at(from).await? {
+            let new = Path::parse(format!("{to}{}", &format!("/{old}")[from.len()..])).unwrap();
+            disk.objects.rename(&old, &new).await?;
+        }
+        let moved: Vec<String> = directories.iter().filter(|path| is_at(path, from)).cloned().collect();
+        for path in moved {
+            directories.remove(&path);
+            directories.insert(format!("{to}{}", &path[from.len()..]));
+        }
+        Ok(Renamed::Done)
+    }
+
+    async fn delete(&self, path: &str) -> Result<bool> {
+        let mut directories = self.disk.directories.write().await;
+        let there = self.disk.is_there(&directories, path).await;
+        for object in self.disk.paths_at(path).await? {
+            self.disk.objects.delete(&object).await?;
+        }
+        directories.retain(|directory| !is_at(directory, path));
+        Ok(there)
+    }
+
+    async fn delete_empty(&self, path: &str) -> Result<()> {
+        let mut directories = self.disk.directories.write().await;
+        let entries = self.disk.entries(&directories, path).await?;
+        if entries.is_some_and(|entries| entries.is_empty()) {
+            directories.remove(path);
+        }
+        Ok(())
+    }
+
     async fn list_located(&self, path: &str) -> Result<Vec<DataFile>> {
+        let directories = self.disk.directories.read().await;
         let prefix = Path::parse(path).unwrap();
         let listed: Vec<ObjectMeta> = self.disk.objects.list(Some(&prefix)).try_collect().await?;
-        if listed.is_empty() {
+        if listed.is_empty() && !directories.contains(path) {
             return Err(DataFusionError::Plan(format!("{path}: not found")));
         }
         let file = |meta: ObjectMeta| {

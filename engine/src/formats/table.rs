@@ -255,7 +255,7 @@ const UNFINISHED: &str = "._COPYING_";
 
 /// The files that belong to a table at `root`: not those that are empty, nor those below it with a name that begins with `.` or
 /// `_` or ends with `._COPYING_`, by which writers mark what is unfinished or about the data.
-pub(super) fn visible_files(files: Vec<DataFile>, root: &str) -> Vec<DataFile> {
+pub fn visible_files(files: Vec<DataFile>, root: &str) -> Vec<DataFile> {
     let visible = |file: &DataFile| {
         let below = file.path.strip_prefix(root).unwrap_or(&file.path);
         let hidden = |part: &str| part.starts_with(['.', '_']) || part.ends_with(UNFINISHED);

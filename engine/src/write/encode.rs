@@ -134,7 +134,7 @@ fn parquet_properties(options: &BTreeMap<String, String>, config: &ConfigOptions
         global: config.execution.parquet.clone(),
         ..TableParquetOptions::default()
     };
-    // The file's own schema comes from its columns; the Arrow one beside it is what readers get types like dictionaries from.
+    // The writer adds the Arrow schema by itself; the properties need not bring it.
     parquet.global.skip_arrow_metadata = true;
     for (key, value) in options {
         let key = plain_key(key);

@@ -109,6 +109,7 @@ impl ExecutionPlan for WriteFilesExec {
     /// Rows of one partition go to one writer: fewer files.
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
         let distribution = match self.partition_expressions() {
+            _ if self.spec.single => Distribution::SinglePartition,
             Some(columns) if !columns.is_empty() => Distribution::KeyPartitioned(columns),
             _ => Distribution::UnspecifiedDistribution,
         };
@@ -216,6 +217,10 @@ impl WriteTask {
             }
             self.bound_memory().await?;
         }
+        if self.spec.single && self.spec.partition_columns.is_empty() && self.open.is_empty() {
+            let empty = self.place().create(Key::new()).await?;
+            self.end(empty).await?;
+        }
         for (_, file) in std::mem::take(&mut self.open) {
             self.end(file).await?;
         }
@@ -269,7 +274,8 @@ impl WriteTask {
             return Ok(());
         };
         file.write(&rows).await?;
-        if file.length() >= self.spec.target_bytes
+        if !self.spec.single
+            && file.length() >= self.spec.target_bytes
             && let Some(file) = self.open.remove(&key)
         {
             self.end(file).await?;
@@ -311,6 +317,7 @@ impl WriteTask {
             match self.reservation.try_resize(held) {
                 Ok(()) => return Ok(()),
                 Err(error) if self.open.is_empty() => return Err(error),
+                Err(error) if self.spec.single => return Err(error),
                 Err(_) => self.end_largest(OpenFile::memory).await?,
             }
         }

@@ -71,6 +71,9 @@ pub struct WriteSpec {
     pub partition_columns: Vec<String>,
     /// A file of this many bytes is ended and the next begun.
     pub target_bytes: u64,
+    /// All rows go into one file, which is there even without rows.
+    #[serde(default)]
+    pub single: bool,
 }
 
 impl WriteSpec {
@@ -209,6 +212,7 @@ mod tests {
             ])),
             partition_columns: vec!["k".to_owned()],
             target_bytes: 5,
+            single: false,
         };
         assert_eq!(WriteSpec::decode(&spec.encode().unwrap()).unwrap(), spec);
         assert_eq!(spec.partition_indices().unwrap(), [0]);

@@ -117,10 +117,18 @@ async fn no_statement_reaches_the_servers_disk() {
     }
     let target = disk.path().join("out.csv");
     assert!(
-        query(&mut client, &format!("copy (select 1) to '{}'", target.display()))
-            .await
-            .is_err()
+        query(
+            &mut client,
+            &format!("copy (select 1) to 'file://{}'", target.display())
+        )
+        .await
+        .is_err()
     );
+    // A path without a scheme is one of the distributed file system.
+    update(&mut client, &format!("copy (select 1 as a) to '{}'", target.display()))
+        .await
+        .unwrap();
+    assert_eq!(server.files.paths(target.to_str().unwrap()).await.len(), 1);
     assert!(!target.exists());
 }
 

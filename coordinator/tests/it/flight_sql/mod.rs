@@ -6,6 +6,7 @@ mod metadata;
 mod prepared;
 mod queries;
 mod sessions;
+mod writes;
 
 use std::sync::Arc;
 
