@@ -3,16 +3,20 @@
 //! ```text
 //! text ─ parse (limits, tokens, `?`) ─ kind (query? show? command?) ─┬─ query:   planned now, runs when fetched
 //!                                                                   ├─ show:    rows from the catalog, now
+//!                                                                   ├─ analyze: a query, run now; its row is stored
 //!                                                                   └─ command: done now, exactly once
 //! ```
 //!
 //! Everything that recurses over a statement happens on a planning thread. DataFusion plans queries; what it would change by
 //! itself (tables in memory, files on the server) never reaches it.
 
+mod alter;
+mod analyze;
 mod command;
 mod kind;
 mod listing;
 mod names;
+mod own;
 mod parameters;
 mod parse;
 mod scope;
@@ -27,13 +31,14 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::parser::Statement as DfStatement;
 use quarry_engine::formats::Tables;
 use quarry_engine::id::QueryId;
 
+use analyze::Analysis;
 pub(crate) use command::use_schema;
 use kind::{Kind, classify};
 use names::NameRules;
+use parse::Parsed;
 use scope::Scope;
 
 use crate::catalog::providers::CatalogView;
@@ -118,7 +123,22 @@ enum Outcome {
         purpose: Purpose,
     },
     Rows(RecordBatch),
+    Analysis {
+        analysis: Box<Analysis>,
+        plan: LogicalPlan,
+        first: Box<dyn Attempt>,
+    },
     Done,
+}
+
+/// What is to be done with a result.
+enum Ending {
+    /// Its rows wait to be fetched.
+    Query,
+    /// Nothing: all is done.
+    Command,
+    /// Its rows are a table's statistics.
+    Analysis(Box<Analysis>),
 }
 
 impl Dispatcher {
@@ -186,13 +206,32 @@ impl Dispatcher {
         let result = tokio::select! {
             biased;
             () = cancelled.cancelled() => Err(Error::Cancelled),
-            result = self.threads.run(work) => result,
+            result = async { self.end(self.threads.run(work).await?).await } => result,
         };
         abandoned.0 = None;
         result.map_err(|error| {
             query.fail(&error);
             FailedStatement { query: query.id, error }
         })
+    }
+
+    /// Runs what does not wait to be fetched. The second value says whether the statement was a command.
+    async fn end(&self, (pending, ending): (PendingResult, Ending)) -> Result<(PendingResult, bool)> {
+        let analysis = match ending {
+            Ending::Query => return Ok((pending, false)),
+            Ending::Command => return Ok((pending, true)),
+            Ending::Analysis(analysis) => analysis,
+        };
+        let Source::Run(run) = pending.source else {
+            return Err(Error::Internal("ANALYZE is no query".to_owned()));
+        };
+        let mut rows = run.start();
+        let mut batches = Vec::new();
+        while let Some(batch) = rows.recv().await {
+            batches.push(batch?);
+        }
+        analysis.finish(&batches, &self.catalog).await?;
+        Ok((done(pending.query), true))
     }
 
     /// Everything that handles a statement's syntax, from parsing to planning: on a planning thread, for even a copy of it recurses.
@@ -202,7 +241,7 @@ impl Dispatcher {
         sql: &str,
         values: Option<RecordBatch>,
         query: &Arc<Query>,
-    ) -> Result<(PendingResult, bool)> {
+    ) -> Result<(PendingResult, Ending)> {
         let statements = parse::parse(sql, &self.limits)?;
         let total = statements.len();
         let mut values = values;
@@ -238,15 +277,19 @@ impl Dispatcher {
     async fn execute(
         &self,
         session: &Arc<Session>,
-        statement: DfStatement,
+        statement: Parsed,
         values: Option<RecordBatch>,
         query: &Arc<Query>,
         last: bool,
-    ) -> Result<Option<(PendingResult, bool)>> {
+    ) -> Result<Option<(PendingResult, Ending)>> {
         let kind = classify(statement.clone())?;
         let is_command = matches!(kind, Kind::Command(_));
         if !is_command && !last {
-            let what = "a query before the last statement of a text (nobody would get its rows)";
+            let what = if matches!(kind, Kind::Analyze(_)) {
+                "ANALYZE before the last statement of a text"
+            } else {
+                "a query before the last statement of a text (nobody would get its rows)"
+            };
             return Err(Error::Unsupported(what.to_owned()));
         }
         let scope = self.scope(session).await?;
@@ -259,7 +302,7 @@ impl Dispatcher {
                 .await;
         }
         let outcome = outcome?;
-        Ok(last.then(|| (self.pending(outcome, scope, query), is_command)))
+        Ok(last.then(|| self.pending(outcome, scope, query)))
     }
 
     async fn outcome(
@@ -276,6 +319,12 @@ impl Dispatcher {
                 Ok(Outcome::Done)
             }
             Kind::Show(show) => Ok(Outcome::Rows(show::rows(&show, scope).await?)),
+            Kind::Analyze(analyze) => {
+                let analysis = Box::new(Analysis::begin(&analyze, scope).await?);
+                let plan = scope.plan(analysis.query()?).await?;
+                let first = self.engine.plan(&scope.state(), query.id, plan.clone()).await?;
+                Ok(Outcome::Analysis { analysis, plan, first })
+            }
             Kind::Query(statement) => {
                 let plans = parameters::bind(scope.plan(*statement).await?, values)?;
                 let first = self.engine.plan(&scope.state(), query.id, first_of(&plans)?).await?;
@@ -306,49 +355,58 @@ impl Dispatcher {
         }
     }
 
-    fn pending(&self, outcome: Outcome, scope: Scope, query: &Arc<Query>) -> PendingResult {
-        let query = Arc::clone(query);
+    fn pending(&self, outcome: Outcome, scope: Scope, query: &Arc<Query>) -> (PendingResult, Ending) {
         match outcome {
-            Outcome::Done => {
-                query.advance(QueryState::Finished);
-                PendingResult {
-                    query,
-                    schema: Arc::new(Schema::empty()),
-                    source: Source::Stored(Vec::new()),
-                }
-            }
+            Outcome::Done => (done(Arc::clone(query)), Ending::Command),
             Outcome::Rows(rows) => {
                 query.add_rows(rows.num_rows());
                 query.advance(QueryState::Finished);
-                PendingResult {
-                    query,
+                let pending = PendingResult {
+                    query: Arc::clone(query),
                     schema: rows.schema(),
                     source: Source::Stored(vec![rows]),
-                }
+                };
+                (pending, Ending::Query)
             }
             Outcome::Query { plans, first, purpose } => {
-                query.advance(QueryState::Planned);
-                let schema = match purpose {
-                    Purpose::Rows => plain_schema(&first.schema()),
-                    Purpose::Analyze => explain_schema(),
-                };
-                let timeout = scope.statement_timeout;
-                let run = Run {
-                    engine: Arc::clone(&self.engine),
-                    threads: self.threads.clone(),
-                    state: Arc::new(scope.state()),
-                    deadline: (Instant::now() + timeout, timeout),
-                    query: Arc::clone(&query),
-                    plans: plans.into_iter().map(Arc::new).collect(),
-                    first,
-                    purpose,
-                };
-                PendingResult {
-                    query,
-                    schema,
-                    source: Source::Run(Box::new(run)),
-                }
+                (self.planned(plans, first, purpose, scope, query), Ending::Query)
             }
+            Outcome::Analysis { analysis, plan, first } => {
+                let pending = self.planned(vec![plan], first, Purpose::Rows, scope, query);
+                (pending, Ending::Analysis(analysis))
+            }
+        }
+    }
+
+    /// A query that is planned and not begun.
+    fn planned(
+        &self,
+        plans: Vec<LogicalPlan>,
+        first: Box<dyn Attempt>,
+        purpose: Purpose,
+        scope: Scope,
+        query: &Arc<Query>,
+    ) -> PendingResult {
+        query.advance(QueryState::Planned);
+        let schema = match purpose {
+            Purpose::Rows => plain_schema(&first.schema()),
+            Purpose::Analyze => explain_schema(),
+        };
+        let timeout = scope.statement_timeout;
+        let run = Run {
+            engine: Arc::clone(&self.engine),
+            threads: self.threads.clone(),
+            state: Arc::new(scope.state()),
+            deadline: (Instant::now() + timeout, timeout),
+            query: Arc::clone(query),
+            plans: plans.into_iter().map(Arc::new).collect(),
+            first,
+            purpose,
+        };
+        PendingResult {
+            query: Arc::clone(query),
+            schema,
+            source: Source::Run(Box::new(run)),
         }
     }
 
@@ -409,10 +467,20 @@ impl Drop for AbandonGuard {
     }
 }
 
-async fn describe_one(statement: DfStatement, scope: &Scope) -> Result<Description> {
+/// The result of a command.
+fn done(query: Arc<Query>) -> PendingResult {
+    query.advance(QueryState::Finished);
+    PendingResult {
+        query,
+        schema: Arc::new(Schema::empty()),
+        source: Source::Stored(Vec::new()),
+    }
+}
+
+async fn describe_one(statement: Parsed, scope: &Scope) -> Result<Description> {
     let none = Arc::new(Schema::empty());
     match classify(statement)? {
-        Kind::Command(_) => Ok(Description {
+        Kind::Command(_) | Kind::Analyze(_) => Ok(Description {
             schema: Arc::clone(&none),
             parameters: none,
             is_update: true,

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use super::own::{self, Own};
 use crate::config::StatementLimits;
 use crate::error::{Error, Result};
 use crate::guard;
@@ -15,29 +16,54 @@ use crate::guard;
 /// Deepest expression or query that the parser takes; its own default.
 const PARSER_RECURSION: usize = 50;
 
+/// One statement of a text.
+#[derive(Debug, Clone)]
+pub(crate) enum Parsed {
+    /// As the SQL parser reads it.
+    Sql(Statement),
+    /// One that it does not know.
+    Own(Own),
+}
+
 /// Parses a text of one or more statements. Each `?` becomes `$1`, `$2`, ... in the order of the text: DataFusion
 /// takes all `?` for one and the same parameter.
 ///
 /// # Errors
 /// [`Error::Invalid`] with line and column, also for a text without any statement; [`Error::TooComplex`].
-pub(crate) fn parse(sql: &str, limits: &StatementLimits) -> Result<VecDeque<Statement>> {
+pub(crate) fn parse(sql: &str, limits: &StatementLimits) -> Result<VecDeque<Parsed>> {
     guard::check_text(sql, limits)?;
     let mut tokens = tokenize(sql)?;
     guard::check_tokens(&tokens, limits)?;
     number_placeholders(&mut tokens)?;
-    let mut parser = DFParserBuilder::new(tokens)
+    let mut statements = VecDeque::new();
+    for tokens in tokens.split(|token| token.token == Token::SemiColon) {
+        let is_blank = |token: &TokenWithSpan| matches!(token.token, Token::Whitespace(_));
+        if !tokens.iter().all(is_blank) {
+            parse_one(tokens, limits, &mut statements)?;
+        }
+    }
+    if statements.is_empty() {
+        return Err(Error::invalid("the text holds no SQL statement"));
+    }
+    Ok(statements)
+}
+
+fn parse_one(tokens: &[TokenWithSpan], limits: &StatementLimits, statements: &mut VecDeque<Parsed>) -> Result<()> {
+    let own = own::parse(tokens, PARSER_RECURSION).map_err(|error| syntax_error(error.into()))?;
+    if let Some(own) = own {
+        statements.push_back(Parsed::Own(own));
+        return Ok(());
+    }
+    let mut parser = DFParserBuilder::new(tokens.to_vec())
         .with_dialect(&GenericDialect {})
         .with_recursion_limit(PARSER_RECURSION)
         .build()
         .map_err(syntax_error)?;
-    let statements = parser.parse_statements().map_err(syntax_error)?;
-    if statements.is_empty() {
-        return Err(Error::invalid("the text holds no SQL statement"));
+    for statement in parser.parse_statements().map_err(syntax_error)? {
+        guard::check_expansion(&statement, limits)?;
+        statements.push_back(Parsed::Sql(statement));
     }
-    for statement in &statements {
-        guard::check_expansion(statement, limits)?;
-    }
-    Ok(statements)
+    Ok(())
 }
 
 fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>> {
@@ -93,7 +119,10 @@ mod tests {
         let statements = parse(sql, &StatementLimits::default()).unwrap();
         statements
             .iter()
-            .map(ToString::to_string)
+            .map(|statement| match statement {
+                Parsed::Sql(statement) => statement.to_string(),
+                Parsed::Own(own) => format!("{own:?}"),
+            })
             .collect::<Vec<_>>()
             .join("; ")
     }
@@ -128,6 +157,25 @@ mod tests {
             error("select 1\nfrom t t t")
         );
         assert!(error("select 'open").contains("Line: 1"));
+        for sql in [
+            "show\npartitions",
+            "show\nblocks t",
+            "kill\nquery 7",
+            "alter\ntable t drop",
+            "analyze t\nfor rows",
+        ] {
+            assert!(
+                error(sql).contains("Line: 2") || error(sql).contains("EOF"),
+                "{}",
+                error(sql)
+            );
+        }
+    }
+
+    #[test]
+    fn names_that_are_words_of_own_statements_are_names() {
+        assert_eq!(text("select stats from blocks"), "SELECT stats FROM blocks");
+        assert_eq!(text("show tables"), "SHOW TABLES");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
 use parking_lot::Mutex;
-use quarry_engine::files::{ByteCounts, DataFile, FileSystem};
+use quarry_engine::files::{ByteCounts, DataFile, DirectoryEntry, FileSystem};
 use quarry_engine::split::{BlockSpan, ReplicaHost};
 
 /// What a read of matching files does instead.
@@ -38,6 +38,8 @@ struct Disk {
     /// Part of a path, what happens there, and how often it happened.
     fault: Mutex<Option<(String, Fault)>>,
     fired: AtomicU64,
+    /// What was located, in the order in which it was asked for.
+    located: Mutex<Vec<String>>,
 }
 
 /// The files, as one node sees them.
@@ -60,6 +62,7 @@ impl MemoryFiles {
             replication,
             fault: Mutex::new(None),
             fired: AtomicU64::new(0),
+            located: Mutex::default(),
         };
         Self {
             disk: Arc::new(disk),
@@ -92,6 +95,11 @@ impl MemoryFiles {
 
     pub(crate) fn fired(&self) -> u64 {
         self.disk.fired.load(Ordering::SeqCst)
+    }
+
+    /// The paths that were located since the last call.
+    pub(crate) fn take_located(&self) -> Vec<String> {
+        std::mem::take(&mut self.disk.located.lock())
     }
 
     fn holders(&self, path: &str, block: u64) -> Vec<usize> {
@@ -166,7 +174,23 @@ impl FileSystem for MemoryFiles {
         )
     }
 
+    async fn entries(&self, path: &str) -> Result<Option<Vec<DirectoryEntry>>> {
+        let prefix = Path::parse(path).unwrap();
+        let listed = self.disk.objects.list_with_delimiter(Some(&prefix)).await?;
+        let entry = |path: &Path, is_directory| {
+            Some(DirectoryEntry {
+                name: path.filename()?.to_owned(),
+                is_directory,
+                modified: Default::default(),
+            })
+        };
+        let directories = listed.common_prefixes.iter().filter_map(|path| entry(path, true));
+        let files = listed.objects.iter().filter_map(|file| entry(&file.location, false));
+        Ok(Some(directories.chain(files).collect()))
+    }
+
     async fn list_located(&self, path: &str) -> Result<Vec<DataFile>> {
+        self.disk.located.lock().push(path.to_owned());
         let prefix = Path::parse(path).unwrap();
         let listed: Vec<ObjectMeta> = self.disk.objects.list(Some(&prefix)).try_collect().await?;
         if listed.is_empty() {
