@@ -90,6 +90,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Everything back to its default.
+    pub fn reset_all(&mut self) {
+        self.values.clear();
+    }
+
     /// The value that was set for a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {

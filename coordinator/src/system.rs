@@ -8,7 +8,9 @@ use datafusion::arrow::array::{
     ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array, UInt64Array,
 };
 use datafusion::arrow::error::ArrowError;
+use quarry_engine::id::QueryId;
 
+use crate::error::Error;
 use crate::query::QueryRegistry;
 use crate::session::Sessions;
 
@@ -42,6 +44,28 @@ impl SystemTables {
             sessions,
             workers,
         }
+    }
+
+    /// The workers that are known.
+    #[must_use]
+    pub fn workers(&self) -> Vec<WorkerRow> {
+        (self.workers)()
+    }
+
+    /// Stops a query that is under way.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the text is no query's id or the query is over, [`Error::NotFound`] if no such query is known.
+    pub fn cancel_query(&self, id: &str) -> Result<(), Error> {
+        let wrong = |_| Error::invalid(format!("query {id:?}: not an id; SHOW QUERIES lists those of queries"));
+        let query = self.queries.get(id.parse::<QueryId>().map_err(wrong)?);
+        let query = query.ok_or_else(|| Error::not_found("query", id))?;
+        if query.state().is_over() {
+            let state = query.state().name();
+            return Err(Error::invalid(format!("query {id} is {state} already")));
+        }
+        query.cancel.cancel();
+        Ok(())
     }
 
     /// Names of the tables.

@@ -15,7 +15,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
-use crate::rows;
+use crate::{formats, rows};
 
 /// Block size of the file system under test, in bytes: far below a row group's.
 pub const BLOCK: u64 = 64 * 1024;
@@ -165,7 +165,7 @@ pub async fn write(store: &Arc<dyn ObjectStore>) -> Result<()> {
         let text = format!("id,name,city,age,score,joined,third\n{lines}");
         put(store, &format!("{people}/part-{part}.csv"), text.into_bytes()).await?;
     }
-    Ok(())
+    formats::write(store).await
 }
 
 /// Cuts the rows 1 to `count` into `files` runs.

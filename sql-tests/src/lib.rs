@@ -7,4 +7,5 @@
 pub mod cells;
 pub mod engine;
 pub mod fixtures;
+pub mod formats;
 mod rows;

@@ -11,7 +11,7 @@ use quarry_dfs_client::{CreateOptions, DfsClient, Error as DfsError, FileStatus,
 use uuid::Uuid;
 
 use super::record::MAX_BYTES;
-use super::store::{CatalogStore, Creation, Entry, FileVersion};
+use super::store::{CatalogStore, Creation, Entry, FileVersion, Renaming};
 use crate::error::{Error, Result};
 
 /// A directory of the distributed file system as catalog store.
@@ -146,6 +146,22 @@ impl CatalogStore for DfsStore {
     async fn make_directory(&self, path: &str) -> Result<()> {
         self.client.mkdirs(&self.absolute(path)).await?;
         Ok(())
+    }
+
+    async fn rename_file(&self, from: &str, to: &str) -> Result<Renaming> {
+        let options = RenameOptions { overwrite: false };
+        let (source, target) = (self.absolute(from), self.absolute(to));
+        match self.client.rename(&source, &target, options).await {
+            Ok(()) => Ok(Renaming::Renamed),
+            Err(DfsError::AlreadyExists { .. }) => Ok(Renaming::Exists),
+            // Either end may be missing.
+            Err(DfsError::NotFound { .. } | DfsError::ParentNotDirectory { .. }) => {
+                let directory = to.rsplit_once('/').map_or("", |(parent, _)| parent);
+                let there = self.list(directory).await?.is_some();
+                Ok(if there { Renaming::NoFile } else { Renaming::NoDirectory })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn rename_directory(&self, from: &str, to: &str) -> Result<bool> {

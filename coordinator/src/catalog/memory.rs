@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::store::{CatalogStore, Creation, Entry, FileVersion};
+use super::store::{CatalogStore, Creation, Entry, FileVersion, Renaming};
 use crate::error::Result;
 
 /// Files and directories of a catalog in memory.
@@ -109,6 +109,21 @@ impl CatalogStore for MemoryStore {
             state.put(path, None);
         }
         Ok(())
+    }
+
+    async fn rename_file(&self, from: &str, to: &str) -> Result<Renaming> {
+        let mut state = self.state.lock();
+        if !state.is_directory(parent(to)) {
+            return Ok(Renaming::NoDirectory);
+        }
+        if state.nodes.contains_key(to) {
+            return Ok(Renaming::Exists);
+        }
+        let Some(node) = state.nodes.remove(from) else {
+            return Ok(Renaming::NoFile);
+        };
+        state.nodes.insert(to.to_owned(), node);
+        Ok(Renaming::Renamed)
     }
 
     async fn rename_directory(&self, from: &str, to: &str) -> Result<bool> {

@@ -5,17 +5,21 @@
 //!
 //! 1. [`store`]: what a file system must do; [`dfs`] and [`memory`] do it
 //! 2. [`record`]: what is in a file; `name`: what it is called
-//! 3. [`snapshot`]: the names of one moment, looked up again when older than `refresh`
-//! 4. [`providers`]: the same as DataFusion's catalogs, for the planner
+//! 3. `change`: changing and renaming what is there; `lock`: one change of an object at a time; `statistics`: what `ANALYZE` found out
+//! 4. [`snapshot`]: the names of one moment, looked up again when older than `refresh`
+//! 5. [`providers`]: the same as DataFusion's catalogs, for the planner
 //!
 //! Names here are already normalized (see `name`); the only catalog is [`CATALOG`].
 
+mod change;
 pub mod dfs;
+mod lock;
 pub mod memory;
 mod name;
 pub mod providers;
 pub mod record;
 pub mod snapshot;
+mod statistics;
 pub mod store;
 
 use std::collections::HashMap;
@@ -24,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use parking_lot::Mutex;
+use quarry_engine::formats::TableStatistics;
 use uuid::Uuid;
 
 pub(crate) use name::encode as encode_name;
@@ -99,6 +104,8 @@ pub struct Catalog {
     current: tokio::sync::Mutex<Option<(Instant, Arc<Snapshot>)>>,
     /// Contents by path, valid for one state of the file.
     contents: Mutex<HashMap<String, (FileVersion, Arc<CatalogObject>)>>,
+    /// The same for statistics.
+    statistics: Mutex<HashMap<String, (FileVersion, Option<Arc<TableStatistics>>)>>,
 }
 
 impl Catalog {
@@ -110,6 +117,7 @@ impl Catalog {
             refresh,
             current: tokio::sync::Mutex::new(None),
             contents: Mutex::new(HashMap::new()),
+            statistics: Mutex::new(HashMap::new()),
         }
     }
 
@@ -154,6 +162,7 @@ impl Catalog {
             );
         }
         self.contents.lock().retain(|path, _| live.contains(path));
+        self.forget_stale_statistics(snapshot);
     }
 
     async fn changed(&self) {
@@ -321,7 +330,8 @@ impl Catalog {
         let path = object_path(schema, object)?;
         let bytes = record::encode(content, user).map_err(|problem| broken(&path, problem))?;
         let creation = if exists == IfExists::Replace {
-            self.replace(&path, bytes, content.kind()).await
+            self.drop_statistics(schema, object).await?;
+            lock::locked(self.store.as_ref(), &path, self.replace(&path, bytes, content.kind())).await
         } else {
             self.store.create(&path, bytes).await
         };
@@ -387,7 +397,9 @@ impl Catalog {
             Ok(_) | Err(Error::CatalogFile { .. }) => {}
             Err(error) => return Err(error),
         }
-        let deleted = self.store.delete(&object_path(schema, object)?).await;
+        let path = object_path(schema, object)?;
+        let deleted = lock::locked(self.store.as_ref(), &path, self.store.delete(&path)).await;
+        self.drop_statistics(schema, object).await?;
         self.changed().await;
         if deleted? { Ok(()) } else { missing() }
     }
@@ -413,5 +425,7 @@ fn broken(path: &str, problem: impl Into<String>) -> Error {
     }
 }
 
+#[cfg(test)]
+mod race_tests;
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use datafusion::datasource::{MemTable, TableType, ViewTable};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
-use quarry_engine::formats::Tables;
+use quarry_engine::formats::{AnalyzedTable, TableDefinition, Tables};
 
 use super::{CATALOG, Catalog, CatalogObject, INFORMATION_SCHEMA, SYSTEM_SCHEMA, Snapshot, View};
 use crate::error::Error;
@@ -150,7 +150,7 @@ impl StoredSchema {
             return Ok(None);
         };
         match object.as_ref() {
-            CatalogObject::Table { table } => Ok(Some(self.catalog.view.tables.open(table)?)),
+            CatalogObject::Table { table } => self.open_table(name, table).await.map(Some),
             CatalogObject::View(stored) => {
                 let plan = plan_view(&self.catalog.view, stored, self.catalog.depth + 1).await;
                 let plan = plan.map_err(|error| error.context(format!("view {}.{name}", self.name)))?;
@@ -158,6 +158,16 @@ impl StoredSchema {
             }
             CatalogObject::Schema => Ok(None),
         }
+    }
+
+    async fn open_table(&self, name: &str, definition: &TableDefinition) -> Result<Arc<dyn TableProvider>> {
+        let view = &self.catalog.view;
+        let table = view.tables.open(definition)?;
+        let statistics = view.catalog.statistics(&view.snapshot, &self.name, name).await?;
+        Ok(match statistics {
+            Some(statistics) => Arc::new(AnalyzedTable::new(table, statistics)),
+            None => table,
+        })
     }
 
     /// In a lenient listing what cannot be opened is not there.

@@ -12,11 +12,21 @@ use crate::error::Result;
 const PARALLEL_LISTINGS: usize = 16;
 /// Ending of catalog files.
 pub(super) const ENDING: &str = ".json";
+/// Beginning of files of statistics: hidden, as they are no objects.
+pub(super) const STATISTICS: &str = ".stats-";
 
 /// Names and file states of one moment. The schemas were listed one after the other: it is no transaction.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    schemas: BTreeMap<String, BTreeMap<String, FileVersion>>,
+    schemas: BTreeMap<String, Listed>,
+}
+
+/// Files of one schema.
+#[derive(Debug, Clone, Default)]
+struct Listed {
+    objects: BTreeMap<String, FileVersion>,
+    /// Files of statistics, by object.
+    statistics: BTreeMap<String, FileVersion>,
 }
 
 impl Snapshot {
@@ -36,13 +46,19 @@ impl Snapshot {
         self.schemas
             .get(schema)
             .into_iter()
-            .flat_map(|objects| objects.keys().map(String::as_str))
+            .flat_map(|listed| listed.objects.keys().map(String::as_str))
     }
 
     /// State of an object's file; `None` if there is no such object.
     #[must_use]
     pub fn version(&self, schema: &str, object: &str) -> Option<FileVersion> {
-        self.schemas.get(schema)?.get(object).copied()
+        self.schemas.get(schema)?.objects.get(object).copied()
+    }
+
+    /// State of the file of an object's statistics; `None` if there is none.
+    #[must_use]
+    pub fn statistics_version(&self, schema: &str, object: &str) -> Option<FileVersion> {
+        self.schemas.get(schema)?.statistics.get(object).copied()
     }
 }
 
@@ -69,11 +85,18 @@ pub(super) async fn take(store: &dyn CatalogStore) -> Result<Snapshot> {
 }
 
 /// A directory is a schema once its schema file is there: a creation that died before has left only the directory.
-fn schema_of(schema: String, entries: &[Entry]) -> Option<(String, BTreeMap<String, FileVersion>)> {
+fn schema_of(schema: String, entries: &[Entry]) -> Option<(String, Listed)> {
     let exists = schema == DEFAULT_SCHEMA || entries.iter().any(|entry| entry.name == SCHEMA_FILE);
-    let objects = entries.iter().filter(|entry| !entry.is_directory).filter_map(|entry| {
-        let object = name::decode(entry.name.strip_suffix(ENDING)?)?;
-        Some((object, entry.version))
-    });
-    exists.then(|| (schema, objects.collect()))
+    let mut listed = Listed::default();
+    for entry in entries.iter().filter(|entry| !entry.is_directory) {
+        let Some(name) = entry.name.strip_suffix(ENDING) else {
+            continue;
+        };
+        if let Some(object) = name.strip_prefix(STATISTICS).and_then(name::decode) {
+            listed.statistics.insert(object, entry.version);
+        } else if let Some(object) = name::decode(name) {
+            listed.objects.insert(object, entry.version);
+        }
+    }
+    exists.then_some((schema, listed))
 }

@@ -40,6 +40,19 @@ pub enum Creation {
     NoDirectory,
 }
 
+/// How a renaming ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renaming {
+    /// The file has its new name.
+    Renamed,
+    /// There was no such file.
+    NoFile,
+    /// Something has the new name; nothing was changed.
+    Exists,
+    /// The directory for the new name is not there.
+    NoDirectory,
+}
+
 /// A small file system with atomic, durable changes. Each method takes effect as a whole or not at all, also if the process dies
 /// within it; a reader never sees a part of a file. Temporary files that a dead process leaves behind begin with a dot.
 #[async_trait]
@@ -61,6 +74,10 @@ pub trait CatalogStore: fmt::Debug + Send + Sync {
 
     /// Makes a directory and its parents; nothing happens if it is there.
     async fn make_directory(&self, path: &str) -> Result<()>;
+
+    /// Renames a file, also into another directory, unless something has the new name. Of several renamers of one file exactly one
+    /// succeeds.
+    async fn rename_file(&self, from: &str, to: &str) -> Result<Renaming>;
 
     /// Renames a directory. False if it is not there, or if something has the new name.
     async fn rename_directory(&self, from: &str, to: &str) -> Result<bool>;

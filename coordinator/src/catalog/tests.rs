@@ -222,3 +222,46 @@ async fn a_view_does_not_replace_a_table() {
         .unwrap_err();
     assert!(error.to_string().contains("cannot replace"), "{error}");
 }
+
+#[tokio::test]
+async fn statistics_follow_their_table_and_go_with_it() {
+    let (_, one, other) = pair();
+    let statistics = TableStatistics {
+        files: quarry_engine::formats::FilesState::of(&[]),
+        rows: 7,
+        analyzed_ms: 1,
+        columns: Default::default(),
+    };
+    let known = async |catalog: &Catalog, table: &str| {
+        let snapshot = catalog.fresh_snapshot().await.unwrap();
+        let known = catalog.statistics(&snapshot, "default", table).await.unwrap();
+        known.map(|known| known.rows)
+    };
+    one.create_object("default", "t", &view("v"), IfExists::Fail, "me")
+        .await
+        .unwrap();
+    one.store_statistics("default", "t", &statistics).await.unwrap();
+    assert_eq!(known(&other, "t").await, Some(7));
+    assert_eq!(names(&other, "default").await, ["t"]);
+    other
+        .rename_object(("default", "t"), ("default", "u"), ObjectKind::View)
+        .await
+        .unwrap();
+    assert_eq!((known(&one, "t").await, known(&one, "u").await), (None, Some(7)));
+    one.drop_object("default", "u", ObjectKind::View, false).await.unwrap();
+    assert_eq!(known(&one, "u").await, None);
+}
+
+#[tokio::test]
+async fn broken_statistics_are_none() {
+    let (store, one, _) = pair();
+    one.create_object("default", "t", &view("v"), IfExists::Fail, "me")
+        .await
+        .unwrap();
+    for content in ["garbage", "{}", r#"{"quarry_catalog_version": 9}"#] {
+        let content = Bytes::copy_from_slice(content.as_bytes());
+        store.replace("default/.stats-t.json", content).await.unwrap();
+        let snapshot = one.fresh_snapshot().await.unwrap();
+        assert_eq!(one.statistics(&snapshot, "default", "t").await.unwrap(), None);
+    }
+}

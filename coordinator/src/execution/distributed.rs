@@ -27,7 +27,7 @@ use tokio::runtime::Handle;
 
 use super::Attempt;
 use super::engine::Compression;
-use super::explain::{figures_text, stages_text};
+use super::explain::{figures_text, partitions_text, stages_text};
 use super::handlers::{Slots, by_held_bytes};
 use super::pump::{Progress, executed_already, pump};
 use super::record::{Record, RecordingChannels};
@@ -238,7 +238,8 @@ impl Attempt for DistributedAttempt {
 
     fn explain(&self) -> String {
         let plan = display_plan_ascii(self.plan.as_ref(), false);
-        format!("{plan}\n{}", stages_text(&self.planned_stages()))
+        let partitions = partitions_text(&self.plan);
+        format!("{plan}\n{partitions}{}", stages_text(&self.planned_stages()))
     }
 
     async fn explain_analyze(&self) -> String {
@@ -250,7 +251,12 @@ impl Attempt for DistributedAttempt {
                 display_plan_ascii(self.plan.as_ref(), false)
             ),
         };
-        format!("{plan}\n{}{}", stages_text(&figures.stages), figures_text(&figures))
+        let partitions = partitions_text(&self.plan);
+        format!(
+            "{plan}\n{partitions}{}{}",
+            stages_text(&figures.stages),
+            figures_text(&figures)
+        )
     }
 
     async fn figures(&self) -> QueryFigures {

@@ -2,9 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use bytesize::ByteSize;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion_distributed::DistributedLeafExec;
 use quarry_engine::figures::{QueryFigures, ScanFigures, StageFigures};
+use quarry_engine::formats::Pruning;
+use quarry_engine::formats::reading::file_scan;
+
+use crate::planning::splits::{scan_files, scan_name};
 
 /// How the coordinator is named among workers.
 pub(super) const COORDINATOR: &str = "coordinator";
@@ -43,6 +52,34 @@ fn tasks(count: usize) -> String {
     } else {
         format!("{count} tasks")
     }
+}
+
+/// How many partitions the scans of a plan read and leave out.
+pub(super) fn partitions_text(plan: &Arc<dyn ExecutionPlan>) -> String {
+    let mut text = String::new();
+    // The visitor never fails: it only looks.
+    let _ = plan.apply(|node| {
+        if let Some(scan) = scan_of(node)
+            && let Some(pruning) = scan_files(scan).find_map(|file| file.extension::<Pruning>())
+        {
+            let (name, total) = (scan_name(scan), pruning.read + pruning.pruned);
+            let _ = writeln!(
+                text,
+                "partitions of {name}: {} of {total} read, {} pruned; {} splits",
+                pruning.read,
+                pruning.pruned,
+                scan_files(scan).count()
+            );
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    text
+}
+
+/// The scan that a node is, also if it has been cut into one for each task.
+fn scan_of(node: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig> {
+    let leaf = node.downcast_ref::<DistributedLeafExec>();
+    file_scan(leaf.map_or(node, DistributedLeafExec::original))
 }
 
 /// What the scans read and how much of it was local.

@@ -13,7 +13,7 @@ use quarry_engine::formats::reading::file_scan;
 use tokio::runtime::Handle;
 
 use super::Attempt;
-use super::explain::{COORDINATOR, figures_text};
+use super::explain::{COORDINATOR, figures_text, partitions_text};
 use super::pump::{Progress, executed_already, pump};
 use super::record::{metric_sum, scan_time};
 use crate::planning::shape::plan_bytes;
@@ -58,8 +58,9 @@ impl Attempt for LocalAttempt {
 
     fn explain(&self) -> String {
         format!(
-            "{}\nruns on the coordinator: {}\n",
+            "{}\n{}runs on the coordinator: {}\n",
             displayable(self.plan.as_ref()).indent(false),
+            partitions_text(&self.plan),
             self.reason
         )
     }
@@ -68,7 +69,7 @@ impl Attempt for LocalAttempt {
         let plan = DisplayableExecutionPlan::with_metrics(self.plan.as_ref())
             .indent(false)
             .to_string();
-        let figures = figures_text(&self.figures().await);
+        let figures = format!("{}{}", partitions_text(&self.plan), figures_text(&self.figures().await));
         format!("{plan}\nruns on the coordinator: {}\n{figures}", self.reason)
     }
 

@@ -7,11 +7,11 @@ use datafusion::sql::sqlparser::ast::{CreateView, ObjectName, ObjectType, Statem
 use super::kind::Command;
 use super::names::FullName;
 use super::scope::Scope;
-use super::table;
 use super::write::{self, Dropping, managed_root};
+use super::{alter, show, table};
 use crate::catalog::providers::plan_view;
 use crate::catalog::{Catalog, CatalogObject, INFORMATION_SCHEMA, IfExists, ObjectKind, SYSTEM_SCHEMA, View};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::guard;
 use crate::session::Session;
 
@@ -66,7 +66,47 @@ pub(crate) async fn execute(command: &Command, scope: &Scope, session: &Session)
         Command::UseCatalog(name) => session.set_catalog(&scope.names.schema(name)?),
         Command::Set { key, value } => session.change_settings(|settings| settings.set(key, value)),
         Command::Reset(key) => session.change_settings(|settings| settings.reset(key)),
+        Command::ResetAll => session.change_settings(|settings| {
+            settings.reset_all();
+            Ok(())
+        }),
+        Command::Alter {
+            kind,
+            name,
+            if_exists,
+            alteration,
+        } => {
+            let altered = alter::execute(*kind, name, alteration, scope, session).await;
+            let missing = matches!(&altered, Err(error) if error.kind() == ErrorKind::NotFound);
+            if missing && *if_exists && !there(scope, name).await? {
+                return Ok(());
+            }
+            altered
+        }
+        Command::Kill(query) => scope.view.system.cancel_query(query),
+        Command::Refresh(table) => refresh(table.as_ref(), scope).await,
+        Command::Nothing => Ok(()),
     }
+}
+
+/// Whether a table or view has that name now.
+async fn there(scope: &Scope, name: &ObjectName) -> Result<bool> {
+    let name = scope.names.table(name)?;
+    let snapshot = scope.view.catalog.fresh_snapshot().await?;
+    Ok(snapshot.version(&name.schema, &name.object).is_some())
+}
+
+/// Forgets what is known about the files of one or all tables. Files and partitions are looked up by each statement anyway.
+async fn refresh(table: Option<&ObjectName>, scope: &Scope) -> Result<()> {
+    scope.view.catalog.fresh_snapshot().await?;
+    match table {
+        None => scope.view.tables.forget_all(),
+        Some(name) => {
+            let (_, definition, _) = show::table(scope, name).await?;
+            scope.view.tables.forget(&definition);
+        }
+    }
+    Ok(())
 }
 
 /// Makes a schema the session's, if it exists.

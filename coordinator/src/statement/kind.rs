@@ -4,12 +4,15 @@ use datafusion::sql::parser::{
     CopyToStatement, CreateExternalTable, ExplainStatement, ResetStatement, Statement as DfStatement,
 };
 use datafusion::sql::sqlparser::ast::{
-    CreateView, Expr, Ident, Insert, ObjectName, ObjectType, Query, SchemaName, Set, SetExpr, ShowCreateObject,
-    ShowStatementFilter, ShowStatementFilterPosition, ShowStatementOptions, Statement, Use, Value,
+    ColumnDef, CreateView, Expr, HiveDescribeFormat, Ident, Insert, ObjectName, ObjectType, Query, Reset, SchemaName,
+    Set, SetExpr, ShowCreateObject, ShowStatementFilter, ShowStatementFilterPosition, ShowStatementOptions, Statement,
+    Use, Value,
 };
 
 use super::create::CreateTable;
+use super::own::Own;
 use super::parse::Parsed;
+use crate::catalog::ObjectKind;
 use crate::error::{Error, Result};
 
 /// A statement, sorted by who handles it.
@@ -26,6 +29,8 @@ pub(crate) enum Kind {
     },
     /// Rows from the catalog or the session.
     Show(Show),
+    /// Computes a table's statistics and stores them.
+    Analyze(Analyze),
     /// Changes catalog or session; runs at once and returns no rows.
     Command(Command),
     /// Runs a query whose rows are written; at once, too.
@@ -45,8 +50,26 @@ pub(crate) enum Write {
     Copy(Box<CopyToStatement>),
 }
 
+/// `ANALYZE TABLE`.
+#[derive(Debug, Clone)]
+pub(crate) struct Analyze {
+    /// The table.
+    pub(crate) table: ObjectName,
+    /// Columns to look at; all, if there are none.
+    pub(crate) columns: Option<Vec<Ident>>,
+}
+
+/// What `SHOW BLOCKS` looks at.
+#[derive(Debug, Clone)]
+pub(crate) enum Blocks {
+    /// The files of a table.
+    Table(ObjectName),
+    /// A file or all files below a directory.
+    Path(String),
+}
+
 /// Statements that show something.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Show {
     /// `SHOW CATALOGS`.
     Catalogs,
@@ -70,6 +93,16 @@ pub(crate) enum Show {
     },
     /// `DESCRIBE t`.
     Describe(ObjectName),
+    /// `DESCRIBE EXTENDED t`, `DESCRIBE FORMATTED t`.
+    DescribeExtended(ObjectName),
+    /// `SHOW PARTITIONS t`.
+    Partitions(ObjectName),
+    /// `SHOW TABLE STATS t`.
+    TableStats(ObjectName),
+    /// `SHOW STATS FOR t`, `SHOW COLUMN STATS t`.
+    ColumnStats(ObjectName),
+    /// `SHOW BLOCKS OF t`, `SHOW BLOCKS OF '/path'`.
+    Blocks(Blocks),
     /// `DESCRIBE SELECT ...`.
     DescribeQuery(Box<DfStatement>),
     /// `SHOW CREATE TABLE t`, `SHOW CREATE VIEW v`.
@@ -89,8 +122,47 @@ pub(crate) struct Pattern {
     pub(crate) ignore_case: bool,
 }
 
+/// What `ALTER TABLE ... SET` changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OptionKind {
+    /// `OPTIONS`: how files are read.
+    Options,
+    /// `TBLPROPERTIES`: anything a user wants to note.
+    Properties,
+}
+
+/// What `ALTER` does.
+#[derive(Debug, Clone)]
+pub(crate) enum Alteration {
+    /// `RENAME TO`.
+    Rename(ObjectName),
+    /// `ADD COLUMN`.
+    AddColumns {
+        /// The new columns.
+        columns: Vec<ColumnDef>,
+        /// `IF NOT EXISTS`.
+        if_not_exists: bool,
+    },
+    /// `SET (...)`.
+    Set {
+        /// Which list.
+        kind: OptionKind,
+        /// Keys and values.
+        pairs: Vec<(String, String)>,
+    },
+    /// `UNSET (...)`.
+    Unset {
+        /// Which list.
+        kind: OptionKind,
+        /// Keys.
+        keys: Vec<String>,
+        /// `IF EXISTS`: a key that is not set is no error.
+        if_exists: bool,
+    },
+}
+
 /// Statements that change something.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Command {
     /// `CREATE EXTERNAL TABLE`.
     CreateTable(Box<CreateExternalTable>),
@@ -136,6 +208,25 @@ pub(crate) enum Command {
     },
     /// `RESET key`.
     Reset(String),
+    /// `RESET ALL`.
+    ResetAll,
+    /// `ALTER TABLE`, `ALTER VIEW`.
+    Alter {
+        /// What kind of thing.
+        kind: ObjectKind,
+        /// Its name.
+        name: ObjectName,
+        /// `IF EXISTS`.
+        if_exists: bool,
+        /// What is done.
+        alteration: Alteration,
+    },
+    /// `KILL QUERY 'id'`.
+    Kill(String),
+    /// `REFRESH t`, `INVALIDATE METADATA`, `MSCK REPAIR TABLE t`: forget what is known of one or all tables' files.
+    Refresh(Option<ObjectName>),
+    /// `BEGIN`, `COMMIT`, `ROLLBACK`: each statement is a transaction of its own.
+    Nothing,
 }
 
 /// Sorts a statement.
@@ -146,6 +237,9 @@ pub(crate) fn classify(statement: Parsed) -> Result<Kind> {
     match statement {
         Parsed::CreateTable(create) if create.query.is_some() => Ok(Kind::Write(Write::Create(create))),
         Parsed::CreateTable(create) => Ok(Kind::Command(Command::CreateManaged(create))),
+        Parsed::Own(Own::Show(show)) => Ok(Kind::Show(show)),
+        Parsed::Own(Own::Command(command)) => Ok(Kind::Command(command)),
+        Parsed::Own(Own::Analyze(analyze)) => Ok(Kind::Analyze(analyze)),
         Parsed::Sql(statement) => classify_sql(statement),
     }
 }
@@ -162,7 +256,10 @@ fn classify_sql(statement: DfStatement) -> Result<Kind> {
                 _ => Err(unsupported("EXPLAIN of anything but a query")),
             }
         }
-        DfStatement::Reset(ResetStatement::Variable(name)) => Ok(Kind::Command(Command::Reset(dotted(&name)))),
+        DfStatement::Reset(ResetStatement::Variable(name)) => Ok(Kind::Command(match dotted(&name) {
+            all if all.eq_ignore_ascii_case("all") => Command::ResetAll,
+            key => Command::Reset(key),
+        })),
         DfStatement::CopyTo(copy) => Ok(Kind::Write(Write::Copy(Box::new(copy)))),
         DfStatement::Statement(statement) => classify_ansi(*statement),
     }
@@ -213,7 +310,13 @@ fn classify_ansi(statement: Statement) -> Result<Kind> {
         }),
         Statement::Use(target) => Kind::Command(classify_use(target)?),
         Statement::Set(set) => Kind::Command(classify_set(set)?),
-        Statement::Reset(_) => return Err(unsupported("RESET ALL")),
+        Statement::Reset(reset) => Kind::Command(match reset.reset {
+            Reset::ALL => Command::ResetAll,
+            Reset::ConfigurationParameter(name) => Command::Reset(dotted(&name)),
+        }),
+        Statement::StartTransaction { .. } | Statement::Commit { .. } | Statement::Rollback { .. } => {
+            Kind::Command(Command::Nothing)
+        }
         other => return classify_show(other),
     };
     Ok(kind)
@@ -298,6 +401,11 @@ fn classify_show(statement: Statement) -> Result<Kind> {
             obj_type: ShowCreateObject::Table | ShowCreateObject::View,
             obj_name,
         } => Show::Create(obj_name),
+        Statement::ExplainTable {
+            table_name,
+            hive_format: Some(HiveDescribeFormat::Extended | HiveDescribeFormat::Formatted),
+            ..
+        } => Show::DescribeExtended(table_name),
         Statement::ExplainTable { table_name, .. } => Show::Describe(table_name),
         Statement::Explain {
             statement,
@@ -320,6 +428,7 @@ fn classify_variable(variable: &[Ident]) -> Result<Kind> {
     match name.to_ascii_lowercase().as_str() {
         "all" | "settings" => Ok(Kind::Show(Show::Settings)),
         "queries" | "sessions" | "workers" => system_table(&name.to_ascii_lowercase()),
+        "nodes" => system_table("workers"),
         _ => Ok(Kind::Show(Show::Setting(name))),
     }
 }
@@ -327,11 +436,10 @@ fn classify_variable(variable: &[Ident]) -> Result<Kind> {
 fn system_table(table: &str) -> Result<Kind> {
     let sql = format!("SELECT * FROM quarry.system.{table}");
     let statements = super::parse::parse(&sql, &crate::config::StatementLimits::default())?;
-    let query = statements
-        .into_iter()
-        .next()
-        .ok_or_else(|| Error::Internal("no statement".to_owned()))?;
-    classify(query)
+    match statements.into_iter().next() {
+        Some(Parsed::Sql(query)) => Ok(Kind::Query(Box::new(query))),
+        _ => Err(Error::Internal("no query".to_owned())),
+    }
 }
 
 fn tables(options: &ShowStatementOptions, only_views: bool) -> Result<Show> {
@@ -453,10 +561,41 @@ mod tests {
             "show datafusion.execution.batch_size",
             "show create table t",
             "desc s.t",
+            "describe extended t",
+            "describe formatted s.t",
+            "show partitions t",
+            "show stats for t",
+            "show stats of t",
+            "show table stats t",
+            "show column stats s.t",
+            "show blocks of t",
+            "show blocks for table s.t",
+            "show blocks of '/a/b'",
         ] {
             assert!(matches!(kind(sql), Ok(Kind::Show(_))), "{sql}: {:?}", kind(sql));
         }
-        assert!(matches!(kind("show queries"), Ok(Kind::Query(_))));
+        for sql in ["show queries", "show workers", "show nodes", "show sessions"] {
+            assert!(matches!(kind(sql), Ok(Kind::Query(_))), "{sql}");
+        }
+    }
+
+    #[test]
+    fn statistics_are_computed() {
+        for (sql, columns) in [
+            ("analyze table t", None),
+            ("analyze t compute statistics", None),
+            ("analyze table t compute statistics for columns", None),
+            ("analyze table t compute statistics for all columns", None),
+            ("analyze table t compute statistics for columns a, b", Some(2)),
+            ("analyze t (a)", Some(1)),
+            ("compute stats s.t", None),
+            ("compute stats t (a, b)", Some(2)),
+        ] {
+            let Ok(Kind::Analyze(analyze)) = kind(sql) else {
+                panic!("{sql}")
+            };
+            assert_eq!(analyze.columns.map(|columns| columns.len()), columns, "{sql}");
+        }
     }
 
     #[test]
@@ -474,6 +613,26 @@ mod tests {
             "reset datafusion.execution.batch_size",
             "create table t (a int) stored as csv",
             "truncate table t",
+            "reset all",
+            "begin",
+            "start transaction",
+            "commit",
+            "rollback",
+            "kill query '1'",
+            "cancel query '1'",
+            "refresh t",
+            "refresh table s.t",
+            "invalidate metadata",
+            "msck repair table t",
+            "msck repair table t sync partitions",
+            "alter table t rename to u",
+            "alter table if exists t add column a int",
+            "alter table t add columns (a int, b varchar)",
+            "alter table t set tblproperties ('a' = 'b', c.d = 1)",
+            "alter table t set options ('delimiter' '|')",
+            "alter table t set (a 'b')",
+            "alter table t unset tblproperties if exists ('a')",
+            "alter view v rename to w",
         ] {
             assert!(matches!(kind(sql), Ok(Kind::Command(_))), "{sql}: {:?}", kind(sql));
         }
@@ -504,7 +663,6 @@ mod tests {
             ("update t set a = 1", "UPDATE"),
             ("truncate table t partition (a = 1)", "TRUNCATE"),
             ("select 1 into t", "SELECT INTO"),
-            ("begin", "BEGIN"),
             ("explain analyze insert into t values (1)", "EXPLAIN ANALYZE"),
             ("grant select on t to u", "GRANT"),
             ("prepare p as select 1", "PREPARE"),

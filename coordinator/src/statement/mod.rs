@@ -3,6 +3,7 @@
 //! ```text
 //! text ─ parse (limits, tokens, `?`) ─ kind (query? show? command?) ─┬─ query:   planned now, runs when fetched
 //!                                                                   ├─ show:    rows from the catalog, now
+//!                                                                   ├─ analyze: a query, run now; its row is stored
 //!                                                                   ├─ command: done now, exactly once
 //!                                                                   └─ write:   a query run now, its rows committed
 //! ```
@@ -10,11 +11,14 @@
 //! Everything that recurses over a statement happens on a planning thread. DataFusion plans queries; what it would change by
 //! itself (tables in memory, files on the server) never reaches it.
 
+mod alter;
+mod analyze;
 mod command;
 mod create;
 mod kind;
 mod listing;
 mod names;
+mod own;
 mod parameters;
 mod parse;
 mod scope;
@@ -34,6 +38,7 @@ use datafusion::logical_expr::LogicalPlan;
 use quarry_engine::formats::Tables;
 use quarry_engine::id::QueryId;
 
+use analyze::Analysis;
 pub(crate) use command::use_schema;
 use kind::{Kind, classify};
 use names::NameRules;
@@ -122,7 +127,7 @@ pub struct Listed {
 /// How far a text has got.
 enum Step {
     /// To its end.
-    Done(PendingResult, bool),
+    Done(PendingResult, Ending),
     /// To a write that is to run, away from the planning threads, before the rest.
     Write {
         job: Box<Job>,
@@ -142,7 +147,22 @@ enum Outcome {
         purpose: Purpose,
     },
     Rows(RecordBatch),
+    Analysis {
+        analysis: Box<Analysis>,
+        plan: LogicalPlan,
+        first: Box<dyn Attempt>,
+    },
     Done,
+}
+
+/// What is to be done with a result.
+enum Ending {
+    /// Its rows wait to be fetched.
+    Query,
+    /// Nothing: all is done.
+    Command,
+    /// Its rows are a table's statistics.
+    Analysis(Box<Analysis>),
 }
 
 impl Dispatcher {
@@ -205,6 +225,25 @@ impl Dispatcher {
         })
     }
 
+    /// Runs what does not wait to be fetched. The second value says whether the statement was a command.
+    async fn end(&self, pending: PendingResult, ending: Ending) -> Result<(PendingResult, bool)> {
+        let analysis = match ending {
+            Ending::Query => return Ok((pending, false)),
+            Ending::Command => return Ok((pending, true)),
+            Ending::Analysis(analysis) => analysis,
+        };
+        let Source::Run(run) = pending.source else {
+            return Err(Error::Internal("ANALYZE is no query".to_owned()));
+        };
+        let mut rows = run.start();
+        let mut batches = Vec::new();
+        while let Some(batch) = rows.recv().await {
+            batches.push(batch?);
+        }
+        analysis.finish(&batches, &self.catalog).await?;
+        Ok((done(pending.query), true))
+    }
+
     /// From write to write: what is between them happens on planning threads, the writes themselves here.
     async fn submit_steps(
         self: &Arc<Self>,
@@ -227,7 +266,13 @@ impl Dispatcher {
                 result = self.threads.run(work) => result,
             };
             match step? {
-                Step::Done(result, is_command) => return Ok((result, is_command)),
+                Step::Done(pending, ending) => {
+                    return tokio::select! {
+                        biased;
+                        () = query.cancel.cancelled() => Err(Error::Cancelled),
+                        result = self.end(pending, ending) => result,
+                    };
+                }
                 Step::Write { job, index, total } => {
                     let last = index + 1 == total;
                     let rows = self.write(*job, query).await;
@@ -346,7 +391,7 @@ impl Dispatcher {
             let result = self.execute(session, statement, values, query, last).await;
             match result.map_err(|error| at(error, index + 1, total))? {
                 None => {}
-                Some(Executed::Result(result, is_command)) => return Ok(Step::Done(result, is_command)),
+                Some(Executed::Result(pending, ending)) => return Ok(Step::Done(pending, ending)),
                 Some(Executed::Write(job)) => return Ok(Step::Write { job, index, total }),
             }
         }
@@ -383,7 +428,11 @@ impl Dispatcher {
         let is_write = matches!(kind, Kind::Write(_));
         let is_command = is_write || matches!(kind, Kind::Command(_));
         if !is_command && !last {
-            let what = "a query before the last statement of a text (nobody would get its rows)";
+            let what = if matches!(kind, Kind::Analyze(_)) {
+                "ANALYZE before the last statement of a text"
+            } else {
+                "a query before the last statement of a text (nobody would get its rows)"
+            };
             return Err(Error::Unsupported(what.to_owned()));
         }
         let scope = self.scope(session).await?;
@@ -398,7 +447,10 @@ impl Dispatcher {
         }
         match outcome? {
             Outcome::Write(job) => Ok(Some(Executed::Write(job))),
-            outcome => Ok(last.then(|| Executed::Result(self.pending(outcome, scope, query), is_command))),
+            outcome => Ok(last.then(|| {
+                let (pending, ending) = self.pending(outcome, scope, query);
+                Executed::Result(pending, ending)
+            })),
         }
     }
 
@@ -429,6 +481,12 @@ impl Dispatcher {
                 Ok(Outcome::Rows(rows))
             }
             Kind::Show(show) => Ok(Outcome::Rows(show::rows(&show, scope).await?)),
+            Kind::Analyze(analyze) => {
+                let analysis = Box::new(Analysis::begin(&analyze, scope).await?);
+                let plan = scope.plan(analysis.query()?).await?;
+                let first = self.engine.plan(&scope.state(), query.id, plan.clone()).await?;
+                Ok(Outcome::Analysis { analysis, plan, first })
+            }
             Kind::Query(statement) => {
                 let plans = parameters::bind(scope.plan(*statement).await?, values)?;
                 let first = self.engine.plan(&scope.state(), query.id, first_of(&plans)?).await?;
@@ -459,43 +517,59 @@ impl Dispatcher {
         }
     }
 
-    fn pending(&self, outcome: Outcome, scope: Scope, query: &Arc<Query>) -> PendingResult {
-        let query = Arc::clone(query);
+    fn pending(&self, outcome: Outcome, scope: Scope, query: &Arc<Query>) -> (PendingResult, Ending) {
         match outcome {
             // A write has become a job before.
-            Outcome::Done | Outcome::Write(_) => done(query),
+            Outcome::Done | Outcome::Write(_) => (done(Arc::clone(query)), Ending::Command),
             Outcome::Rows(rows) => {
                 query.add_rows(rows.num_rows());
                 query.advance(QueryState::Finished);
-                PendingResult {
-                    query,
+                let pending = PendingResult {
+                    query: Arc::clone(query),
                     schema: rows.schema(),
                     source: Source::Stored(vec![rows]),
-                }
+                };
+                (pending, Ending::Query)
             }
             Outcome::Query { plans, first, purpose } => {
-                query.advance(QueryState::Planned);
-                let schema = match purpose {
-                    Purpose::Rows => plain_schema(&first.schema()),
-                    Purpose::Analyze => explain_schema(),
-                };
-                let timeout = scope.statement_timeout;
-                let run = Run {
-                    engine: Arc::clone(&self.engine),
-                    threads: self.threads.clone(),
-                    state: Arc::new(scope.state()),
-                    deadline: (Instant::now() + timeout, timeout),
-                    query: Arc::clone(&query),
-                    plans: plans.into_iter().map(Arc::new).collect(),
-                    first,
-                    purpose,
-                };
-                PendingResult {
-                    query,
-                    schema,
-                    source: Source::Run(Box::new(run)),
-                }
+                (self.planned(plans, first, purpose, scope, query), Ending::Query)
             }
+            Outcome::Analysis { analysis, plan, first } => {
+                let pending = self.planned(vec![plan], first, Purpose::Rows, scope, query);
+                (pending, Ending::Analysis(analysis))
+            }
+        }
+    }
+
+    /// A query that is planned and not begun.
+    fn planned(
+        &self,
+        plans: Vec<LogicalPlan>,
+        first: Box<dyn Attempt>,
+        purpose: Purpose,
+        scope: Scope,
+        query: &Arc<Query>,
+    ) -> PendingResult {
+        query.advance(QueryState::Planned);
+        let schema = match purpose {
+            Purpose::Rows => plain_schema(&first.schema()),
+            Purpose::Analyze => explain_schema(),
+        };
+        let timeout = scope.statement_timeout;
+        let run = Run {
+            engine: Arc::clone(&self.engine),
+            threads: self.threads.clone(),
+            state: Arc::new(scope.state()),
+            deadline: (Instant::now() + timeout, timeout),
+            query: Arc::clone(query),
+            plans: plans.into_iter().map(Arc::new).collect(),
+            first,
+            purpose,
+        };
+        PendingResult {
+            query: Arc::clone(query),
+            schema,
+            source: Source::Run(Box::new(run)),
         }
     }
 
@@ -559,7 +633,7 @@ impl Drop for AbandonGuard {
 
 /// What became of one statement.
 enum Executed {
-    Result(PendingResult, bool),
+    Result(PendingResult, Ending),
     Write(Box<Job>),
 }
 
@@ -595,7 +669,7 @@ async fn describe_one(statement: Parsed, scope: &Scope) -> Result<Description> {
             },
             is_update: true,
         }),
-        Kind::Command(_) => Ok(Description {
+        Kind::Command(_) | Kind::Analyze(_) => Ok(Description {
             schema: Arc::clone(&none),
             parameters: none,
             is_update: true,

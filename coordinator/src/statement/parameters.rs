@@ -108,13 +108,16 @@ mod tests {
     use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray};
     use datafusion::prelude::SessionContext;
 
-    use super::super::parse::parse;
+    use super::super::parse::{Parsed, parse};
     use super::*;
     use crate::config::StatementLimits;
 
     async fn plan(sql: &str) -> LogicalPlan {
         let context = SessionContext::new();
-        let statement = parse(sql, &StatementLimits::default()).unwrap().pop_front().unwrap();
+        let statement = parse(sql, &StatementLimits::default()).unwrap().pop_front();
+        let Some(Parsed::Sql(statement)) = statement else {
+            panic!("{sql}")
+        };
         context.state().statement_to_plan(statement).await.unwrap()
     }
 

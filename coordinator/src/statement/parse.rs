@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::create::{CreateTable, parse_create};
+use super::own::{self, Own};
 use crate::config::StatementLimits;
 use crate::error::{Error, Result};
 use crate::guard;
@@ -23,6 +24,8 @@ pub(crate) enum Parsed {
     Sql(Statement),
     /// `CREATE TABLE`.
     CreateTable(Box<CreateTable>),
+    /// One that it does not know.
+    Own(Own),
 }
 
 /// Parses a text of one or more statements. Each `?` becomes `$1`, `$2`, ... in the order of the text: DataFusion
@@ -57,6 +60,11 @@ fn parse_one(tokens: &[TokenWithSpan], limits: &StatementLimits, statements: &mu
             guard::check_expansion(query, limits)?;
         }
         statements.push_back(created);
+        return Ok(());
+    }
+    let own = own::parse(tokens, PARSER_RECURSION).map_err(|error| syntax_error(error.into()))?;
+    if let Some(own) = own {
+        statements.push_back(Parsed::Own(own));
         return Ok(());
     }
     let mut parser = DFParserBuilder::new(tokens.to_vec())
@@ -130,6 +138,7 @@ mod tests {
                     None => create.head.to_string(),
                     Some(query) => format!("{} [AS] {query}", create.head),
                 },
+                Parsed::Own(own) => format!("{own:?}"),
             })
             .collect::<Vec<_>>()
             .join("; ")
@@ -189,6 +198,25 @@ mod tests {
             error("select 1\nfrom t t t")
         );
         assert!(error("select 'open").contains("Line: 1"));
+        for sql in [
+            "show\npartitions",
+            "show\nblocks t",
+            "kill\nquery 7",
+            "alter\ntable t drop",
+            "analyze t\nfor rows",
+        ] {
+            assert!(
+                error(sql).contains("Line: 2") || error(sql).contains("EOF"),
+                "{}",
+                error(sql)
+            );
+        }
+    }
+
+    #[test]
+    fn names_that_are_words_of_own_statements_are_names() {
+        assert_eq!(text("select stats from blocks"), "SELECT stats FROM blocks");
+        assert_eq!(text("show tables"), "SHOW TABLES");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::error::{DataFusionError, Result};
 use quarry_engine::files::{FileSystem, Location};
 use quarry_engine::formats::partition_path::decode;
-use quarry_engine::formats::table::visible_files;
+use quarry_engine::formats::visible_files;
 use quarry_engine::write::WrittenFile;
 
 use super::commit::{Mode, file_name, move_all, move_one, partition_directory};

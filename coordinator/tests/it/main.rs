@@ -7,5 +7,6 @@ mod data;
 mod faults;
 mod flight_sql;
 mod memory_files;
+mod partitions;
 mod plans;
 mod rows;

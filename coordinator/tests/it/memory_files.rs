@@ -41,6 +41,8 @@ struct Disk {
     fired: AtomicU64,
     /// Directories that were made, by absolute path. Held for writing while several objects change together.
     directories: tokio::sync::RwLock<BTreeSet<String>>,
+    /// What was located, in the order in which it was asked for.
+    located: Mutex<Vec<String>>,
 }
 
 /// The files, as one node sees them.
@@ -64,6 +66,7 @@ impl MemoryFiles {
             fault: Mutex::new(None),
             fired: AtomicU64::new(0),
             directories: tokio::sync::RwLock::default(),
+            located: Mutex::default(),
         };
         Self {
             disk: Arc::new(disk),
@@ -104,6 +107,11 @@ impl MemoryFiles {
 
     pub(crate) fn fired(&self) -> u64 {
         self.disk.fired.load(Ordering::SeqCst)
+    }
+
+    /// The paths that were located since the last call.
+    pub(crate) fn take_located(&self) -> Vec<String> {
+        std::mem::take(&mut self.disk.located.lock())
     }
 
     fn holders(&self, path: &str, block: u64) -> Vec<usize> {
@@ -327,6 +335,7 @@ impl FileSystem for MemoryFiles {
 
     async fn list_located(&self, path: &str) -> Result<Vec<DataFile>> {
         let directories = self.disk.directories.read().await;
+        self.disk.located.lock().push(path.to_owned());
         let prefix = Path::parse(path).unwrap();
         let listed: Vec<ObjectMeta> = self.disk.objects.list(Some(&prefix)).try_collect().await?;
         if listed.is_empty() && !directories.contains(path) {

@@ -1,110 +1,135 @@
-//! DataFusion's file format for a definition's format and options.
+//! What DataFusion needs to read a definition's format: a file source for scans, a file format for finding out columns.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::catalog::Session;
-use datafusion::common::config::{ConfigField, CsvOptions, TableParquetOptions};
+use datafusion::catalog::memory::DataSourceExec;
+use datafusion::common::config::{ConfigField, TableParquetOptions};
 use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::arrow::ArrowFormat;
+use datafusion::datasource::file_format::avro::AvroFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::datasource::physical_plan::{FileScanConfig, FileSource};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::Result;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion_orc::OrcFormat;
 
 use super::definition::TableFormat;
+use super::options::{self, Options};
+use super::source::FormatSource;
 
 /// A format ready to read.
 pub(super) struct ReadFormat {
-    /// DataFusion's part.
-    pub(super) file_format: Arc<dyn FileFormat>,
-    /// Whether text files may be read from the middle.
-    pub(super) divisible: bool,
+    format: TableFormat,
+    /// Complete: nothing of the session is needed any more.
+    options: Arc<Options>,
+    parquet: Arc<ParquetFormat>,
 }
 
-/// Options that DataFusion knows under another name, or that users write as one character.
-const ONE_CHARACTER: [&str; 5] = ["delimiter", "quote", "escape", "comment", "terminator"];
+impl ReadFormat {
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// If an option is unknown or its value cannot be used; the message names both.
+    pub(super) fn new(format: TableFormat, given: &Options, state: &dyn Session) -> Result<Self> {
+        let mut parquet = ParquetFormat::new();
+        let mut resolved = given.clone();
+        match format {
+            TableFormat::Parquet => parquet = parquet_format(given, state)?,
+            TableFormat::Csv => {
+                resolved = options::csv_resolved(given, state.config_options());
+                options::csv(&resolved)?;
+            }
+            TableFormat::Json => {
+                options::json(given)?;
+            }
+            TableFormat::Avro | TableFormat::Orc | TableFormat::Arrow => options::none(format.name(), given)?,
+        }
+        Ok(Self {
+            format,
+            options: Arc::new(resolved),
+            parquet: Arc::new(parquet),
+        })
+    }
 
-/// Builds the format.
-///
-/// # Errors
-/// If an option is unknown or its value cannot be used; the message names both.
-pub(super) fn read_format(
-    format: TableFormat,
-    options: &BTreeMap<String, String>,
-    state: &dyn Session,
-) -> Result<ReadFormat> {
-    match format {
-        TableFormat::Parquet => parquet(options, state),
-        TableFormat::Csv => csv(options, state),
+    /// Whether a file may be read from the middle.
+    ///
+    /// # Errors
+    /// None that [`new`](Self::new) would not have had.
+    pub(super) fn is_divisible(&self, path: &str) -> Result<bool> {
+        let compressed =
+            || Ok::<_, datafusion::error::DataFusionError>(options::compression(&self.options, path)?.is_compressed());
+        Ok(match self.format {
+            TableFormat::Parquet | TableFormat::Orc | TableFormat::Arrow => true,
+            // The reader takes a file whole.
+            TableFormat::Avro => false,
+            TableFormat::Csv => {
+                let csv = options::csv(&self.options)?;
+                !compressed()? && csv.newlines_in_values != Some(true) && csv.terminator.is_none()
+            }
+            TableFormat::Json => !compressed()? && options::json(&self.options)?.newline_delimited,
+        })
+    }
+
+    /// The source of a scan of files with these columns.
+    pub(super) fn source(&self, schema: TableSchema) -> Arc<dyn FileSource> {
+        match self.format {
+            TableFormat::Parquet => self.parquet.file_source(schema),
+            format => Arc::new(FormatSource::new(format, Arc::clone(&self.options), schema)),
+        }
+    }
+
+    /// The scan.
+    ///
+    /// # Errors
+    /// None that is expected.
+    pub(super) async fn plan(&self, state: &dyn Session, config: FileScanConfig) -> Result<Arc<dyn ExecutionPlan>> {
+        match self.format {
+            TableFormat::Parquet => self.parquet.create_physical_plan(state, config).await,
+            _ => Ok(DataSourceExec::from_data_source(config)),
+        }
+    }
+
+    /// What finds out the columns of the file at `path`.
+    ///
+    /// # Errors
+    /// None that [`new`](Self::new) would not have had.
+    pub(super) fn inferring(&self, path: &str) -> Result<Arc<dyn FileFormat>> {
+        let compression = options::compression(&self.options, path);
+        Ok(match self.format {
+            TableFormat::Parquet => Arc::clone(&self.parquet) as Arc<dyn FileFormat>,
+            TableFormat::Csv => {
+                let csv = CsvFormat::default().with_options(options::csv(&self.options)?);
+                Arc::new(csv.with_file_compression_type(compression?))
+            }
+            TableFormat::Json => {
+                let json = JsonFormat::default().with_options(options::json(&self.options)?);
+                Arc::new(json.with_file_compression_type(compression?))
+            }
+            TableFormat::Avro => Arc::new(AvroFormat),
+            TableFormat::Orc => Arc::new(OrcFormat),
+            TableFormat::Arrow => Arc::new(ArrowFormat),
+        })
     }
 }
 
-fn parquet(options: &BTreeMap<String, String>, state: &dyn Session) -> Result<ReadFormat> {
+fn parquet_format(given: &Options, state: &dyn Session) -> Result<ParquetFormat> {
     let mut parquet = TableParquetOptions {
         global: state.config_options().execution.parquet.clone(),
         ..TableParquetOptions::default()
     };
-    for (key, value) in options {
-        let key = plain_key(key);
+    for (key, value) in given {
+        let key = options::plain_key(key);
         parquet
             .set(&key, value)
-            .map_err(|error| refused("PARQUET", &key, value, &error))?;
+            .map_err(|error| options::refused("PARQUET", &key, value, &error))?;
     }
     // What the workers compare and exchange is plain strings, whatever the session says.
     parquet.global.schema_force_view_types = false;
-    let file_format = Arc::new(ParquetFormat::new().with_options(parquet));
-    Ok(ReadFormat {
-        file_format,
-        divisible: true,
-    })
-}
-
-fn csv(options: &BTreeMap<String, String>, state: &dyn Session) -> Result<ReadFormat> {
-    let defaults = &state.config_options().catalog;
-    let mut csv = CsvOptions {
-        has_header: Some(defaults.has_header),
-        newlines_in_values: Some(defaults.newlines_in_values),
-        ..CsvOptions::default()
-    };
-    for (key, value) in options {
-        let key = plain_key(key);
-        let value = one_character(&key, value)?;
-        csv.set(&key, &value)
-            .map_err(|error| refused("CSV", &key, &value, &error))?;
-    }
-    let compressed = csv.compression.is_compressed();
-    let divisible = !compressed && csv.newlines_in_values != Some(true) && csv.terminator.is_none();
-    Ok(ReadFormat {
-        file_format: Arc::new(CsvFormat::default().with_options(csv)),
-        divisible,
-    })
-}
-
-/// `OPTIONS ('format.delimiter' '|')` and `OPTIONS (delimiter '|')` mean the same.
-pub(crate) fn plain_key(key: &str) -> String {
-    let key = key.to_ascii_lowercase();
-    key.strip_prefix("format.").map_or_else(|| key.clone(), str::to_owned)
-}
-
-pub(crate) fn one_character(key: &str, value: &str) -> Result<String> {
-    if !ONE_CHARACTER.contains(&key) {
-        return Ok(value.to_owned());
-    }
-    match value {
-        "\\t" => Ok("\t".to_owned()),
-        value if value.len() == 1 => Ok(value.to_owned()),
-        _ => {
-            let problem =
-                format!("CSV option {key}: {value:?} is not one character; expected for example '|' or '\\t'");
-            Err(DataFusionError::Plan(problem))
-        }
-    }
-}
-
-pub(crate) fn refused(format: &str, key: &str, value: &str, error: &DataFusionError) -> DataFusionError {
-    DataFusionError::Plan(format!(
-        "{format} option {key} = {value:?}: {}",
-        error.strip_backtrace()
-    ))
+    Ok(ParquetFormat::new().with_options(parquet))
 }
 
 #[cfg(test)]
@@ -114,41 +139,49 @@ mod tests {
 
     use super::*;
 
-    fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
+    fn format(format: TableFormat, pairs: &[(&str, &str)]) -> Result<ReadFormat> {
+        let options = pairs
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect()
+            .collect();
+        ReadFormat::new(format, &options, &SessionContext::new().state())
     }
 
     #[test]
     fn csv_options_are_read_in_both_spellings() {
-        let state = SessionContext::new().state();
-        let given = options(&[("format.delimiter", "|"), ("HAS_HEADER", "false")]);
-        assert!(read_format(TableFormat::Csv, &given, &state).unwrap().divisible);
+        let read = format(TableFormat::Csv, &[("format.delimiter", "|"), ("HAS_HEADER", "false")]).unwrap();
+        assert!(read.is_divisible("/t/a.csv").unwrap());
     }
 
     #[test]
-    fn text_that_cannot_be_cut_is_not_cut() {
-        let state = SessionContext::new().state();
-        for given in [("newlines_in_values", "true"), ("compression", "gzip")] {
+    fn files_that_cannot_be_cut_are_not_cut() {
+        let cases = [
+            (TableFormat::Csv, ("newlines_in_values", "true"), "/t/a.csv"),
+            (TableFormat::Csv, ("compression", "gzip"), "/t/a.csv"),
+            (TableFormat::Csv, ("has_header", "true"), "/t/a.csv.gz"),
+            (TableFormat::Json, ("newline_delimited", "false"), "/t/a.json"),
+            (TableFormat::Json, ("newline_delimited", "true"), "/t/a.json.zst"),
+        ];
+        for (kind, given, path) in cases {
             assert!(
-                !read_format(TableFormat::Csv, &options(&[given]), &state)
-                    .unwrap()
-                    .divisible
+                !format(kind, &[given]).unwrap().is_divisible(path).unwrap(),
+                "{given:?} {path}"
             );
         }
+        assert!(!format(TableFormat::Avro, &[]).unwrap().is_divisible("/t/a").unwrap());
+        assert!(format(TableFormat::Orc, &[]).unwrap().is_divisible("/t/a").unwrap());
     }
 
     #[test]
     fn a_wrong_option_is_named() {
-        let state = SessionContext::new().state();
-        for (format, given) in [
+        for (kind, given) in [
             (TableFormat::Csv, ("delimiter", "||")),
             (TableFormat::Csv, ("colour", "red")),
             (TableFormat::Parquet, ("colour", "red")),
+            (TableFormat::Json, ("colour", "red")),
+            (TableFormat::Avro, ("colour", "red")),
         ] {
-            let Err(error) = read_format(format, &options(&[given]), &state) else {
+            let Err(error) = format(kind, &[given]) else {
                 panic!("{given:?} is wrong")
             };
             assert!(error.to_string().contains(given.0), "{error}");

@@ -1,52 +1,116 @@
-//! The columns of a table that was declared without them, read from its files.
+//! The columns of a table that was declared without them, read from its files and the names of its directories.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::error::{DataFusionError, Result};
-use object_store::ObjectMeta;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use object_store::{ObjectMeta, ObjectStore};
 
 use super::definition::TableFormat;
-use super::format::read_format;
-use super::table::visible_files;
+use super::format::ReadFormat;
+use super::listing::visible_files;
+use super::options::Options;
+use super::{merge, partitions};
 use crate::files::{DataFile, FileSystems, Location};
 
-/// Files looked at for Parquet; their schemas are merged. Beyond that the rest is taken to fit.
+/// Files looked at; their columns are merged. Beyond that the rest is taken to fit.
 const MAX_FILES: usize = 1000;
+/// Files looked at at the same time.
+const CONCURRENCY: usize = 32;
 
-/// Reads the columns of the files at `location`: from the footers for Parquet, from header and first lines for CSV.
-///
-/// # Errors
-/// If there is no file to read, a file is broken, or the files' columns contradict each other.
-pub async fn infer_schema(
-    files: &FileSystems,
-    format: TableFormat,
-    location: &str,
-    options: &BTreeMap<String, String>,
-    state: &dyn Session,
-) -> Result<SchemaRef> {
-    let location = Location::parse(location)?;
-    let file_system = files.get(&location);
-    let listed = visible_files(file_system.list_located(&location.path).await?, &location.path);
-    let metas = listed
-        .iter()
-        .filter(|file| file.size > 0)
-        .take(MAX_FILES)
-        .map(object_meta);
-    let metas = metas.collect::<Result<Vec<_>>>()?;
-    if metas.is_empty() {
-        return Err(DataFusionError::Plan(format!(
-            "{location} holds no file to read the columns from; name them, or put a {} file there first",
-            format.name()
-        )));
+/// Columns as they were found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inferred {
+    /// Columns kept in files.
+    pub file_schema: SchemaRef,
+    /// Columns kept in the names of directories.
+    pub partitions: Vec<FieldRef>,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Inference<'a> {
+    /// How the files are read.
+    pub format: TableFormat,
+    /// Where they are.
+    pub location: &'a str,
+    /// Format options.
+    pub options: &'a Options,
+}
+
+impl Inference<'_> {
+    /// Reads the columns of the files: from footers and headers where a format has them, else from the first rows. Columns of several
+    /// files are merged by name.
+    ///
+    /// # Errors
+    /// If there is no file to read, a file is broken, or the files' columns contradict each other.
+    pub async fn columns(&self, files: &FileSystems, state: &dyn Session) -> Result<Inferred> {
+        let location = Location::parse(self.location)?;
+        let listed = self.list(files, &location).await?;
+        if listed.is_empty() {
+            return Err(DataFusionError::Plan(format!(
+                "{location} holds no file to read the columns from; name them, or put a {} file there first",
+                self.format.name()
+            )));
+        }
+        let format = ReadFormat::new(self.format, self.options, state)?;
+        let store = files.get(&location).store();
+        // Boxed: the compiler cannot name the lifetimes of these futures otherwise.
+        let reads = listed
+            .iter()
+            .take(MAX_FILES)
+            .map(|file| columns_of(file, &format, &store, state).boxed());
+        let schemas: Vec<(String, SchemaRef)> = stream::iter(reads.collect::<Vec<_>>())
+            .buffered(CONCURRENCY)
+            .try_collect()
+            .await?;
+        let partitions = infer_partitions(&listed, &location);
+        Ok(Inferred {
+            file_schema: without(merge::merge(&schemas)?.as_ref(), &partitions),
+            partitions,
+        })
     }
-    let format = read_format(format, options, state)?;
-    let schema = format
-        .file_format
-        .infer_schema(state, &file_system.store(), &metas)
-        .await;
-    schema.map_err(|error| error.context(format!("reading the columns of {location}")))
+
+    /// Only the partition columns, from the names of directories.
+    ///
+    /// # Errors
+    /// If the files cannot be listed.
+    pub async fn partitions(&self, files: &FileSystems) -> Result<Vec<FieldRef>> {
+        let location = Location::parse(self.location)?;
+        let listed = self.list(files, &location).await?;
+        Ok(infer_partitions(&listed, &location))
+    }
+
+    async fn list(&self, files: &FileSystems, location: &Location) -> Result<Vec<DataFile>> {
+        let listed = files.get(location).list_located(&location.path).await?;
+        Ok(visible_files(listed, &location.path))
+    }
+}
+
+fn infer_partitions(files: &[DataFile], location: &Location) -> Vec<FieldRef> {
+    let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    partitions::infer(&paths, &location.path)
+}
+
+/// Some writers keep partition columns in the files, too: the directory's name counts.
+fn without(schema: &Schema, partitions: &[FieldRef]) -> SchemaRef {
+    let is_partition = |name: &str| partitions.iter().any(|column| column.name() == name);
+    let fields = schema.fields().iter().filter(|field| !is_partition(field.name()));
+    Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+}
+
+async fn columns_of(
+    file: &DataFile,
+    format: &ReadFormat,
+    store: &Arc<dyn ObjectStore>,
+    state: &dyn Session,
+) -> Result<(String, SchemaRef)> {
+    let meta = object_meta(file)?;
+    let schema = format.inferring(&file.path)?.infer_schema(state, store, &[meta]).await;
+    let schema = schema.map_err(|error| error.context(format!("reading the columns of {}", file.path)))?;
+    Ok((file.path.clone(), schema))
 }
 
 /// A file as DataFusion names it.

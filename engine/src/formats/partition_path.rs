@@ -79,4 +79,18 @@ mod tests {
         assert_eq!(decode("=x"), None);
         assert_eq!(decode("k=1%zz%4"), Some(("k".to_owned(), Some("1%zz%4".to_owned()))));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_value_survives(column in "[a-z]{1,8}", value in "\\PC{0,20}") {
+            let directory = encode(&column, Some(&value));
+            proptest::prop_assert!(!directory.contains('/'));
+            proptest::prop_assert_eq!(decode(&directory), Some((column, Some(value))));
+        }
+
+        #[test]
+        fn any_name_is_taken_apart_without_a_panic(name in "\\PC{0,30}") {
+            let _ = decode(&name);
+        }
+    }
 }

@@ -3,28 +3,33 @@
 //! A scan asks the NameNode once for files and block locations, so it sees the files of that moment. What it learned from
 //! footers is kept as long as a file's length and time of change stay the same.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Fields, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Statistics, project_schema};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, ScalarValue, Statistics, project_schema};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use object_store::ObjectMeta;
 use parking_lot::Mutex;
 
 use super::definition::{TableDefinition, TableFormat};
 use super::footers::{FileFacts, Footers};
-use super::format::{ReadFormat, read_format};
-use super::infer::object_meta;
+use super::format::ReadFormat;
+use super::listing::{Found, Listing};
 use super::manifest::Versions;
+use super::prune::{Pruning, is_partition_filter};
+use super::statistics::TableStatistics;
 use crate::files::{DataFile, FileSystem, FileSystems, Location};
 use crate::split::{Split, SplitPlacement, cut_at_row_groups, cut_evenly, pack, uncut};
 
@@ -36,12 +41,30 @@ const MAX_SPLITS: u64 = 8192;
 /// A table over files.
 pub struct DfsTable {
     definition: TableDefinition,
+    schema: TableSchema,
     location: Location,
     files: Arc<dyn FileSystem>,
     /// Of a managed table.
     versions: Option<Versions>,
     footers: Footers,
     merged: Mutex<Option<Merged>>,
+}
+
+/// A file of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartitionFile {
+    /// The file.
+    pub file: DataFile,
+    /// Values of the partition columns.
+    pub partition: Vec<ScalarValue>,
+}
+
+/// What a scan is asked for.
+pub(super) struct Scan<'a> {
+    pub(super) projection: Option<&'a Vec<usize>>,
+    pub(super) filters: &'a [Expr],
+    pub(super) limit: Option<usize>,
+    pub(super) analyzed: Option<&'a TableStatistics>,
 }
 
 /// Statistics of the whole table and the facts they were merged from.
@@ -62,6 +85,7 @@ impl DfsTable {
             .managed
             .then(|| Versions::new(Arc::clone(&files), &location.path));
         Ok(Self {
+            schema: definition.table_schema(),
             definition,
             location,
             files,
@@ -77,40 +101,55 @@ impl DfsTable {
         &self.definition
     }
 
-    async fn plan_scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let format = read_format(self.definition.format, &self.definition.options, state)?;
-        let files = self.list().await?;
-        let facts = self.facts(&files, state).await?;
-        let splits = self.cut(&files, facts.as_deref(), &format, projection.map(Vec::as_slice));
+    pub(super) async fn plan_scan(&self, state: &dyn Session, scan: Scan<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+        let projection = scan.projection;
+        let format = ReadFormat::new(self.definition.format, &self.definition.options, state)?;
+        let found = self.listing().find(state, scan.filters).await?;
+        let facts = self.facts(&found.files, state).await?;
+        let splits = self.cut(&found.files, facts.as_deref(), &format, projection.map(Vec::as_slice))?;
         if splits.is_empty() {
             return Ok(Arc::new(EmptyExec::new(project_schema(
-                &self.definition.schema,
+                self.schema.table_schema(),
                 projection,
             )?)));
         }
-        let metas = files.iter().map(object_meta).collect::<Result<Vec<_>>>()?;
-        let groups = pack(splits, state.config().target_partitions(), |(_, split)| split.bytes);
-        let groups = groups.into_iter().map(|group| {
-            let ranges = group
-                .into_iter()
-                .map(|(file, split)| file_range(metas[file].clone(), split));
-            FileGroup::new(ranges.collect())
-        });
-        let source = format
-            .file_format
-            .file_source(TableSchema::from(Arc::clone(&self.definition.schema)));
+        let mut statistics = self.statistics_of(facts, &found)?;
+        if let Some(analyzed) = scan.analyzed {
+            let pruned = found.pruning.is_some_and(|pruning| pruning.pruned > 0);
+            analyzed.complete(&mut statistics, self.schema.table_schema(), &found.files, pruned);
+        }
+        let mut groups = pack(splits, state.config().target_partitions(), |(_, split)| split.bytes)
+            .into_iter()
+            .map(|group| found.file_group(group))
+            .collect::<Vec<_>>();
+        if let Some(pruning) = found.pruning {
+            note_pruning(&mut groups, pruning);
+        }
+        let source = format.source(self.schema.clone());
         let config = FileScanConfigBuilder::new(self.location.store_url()?, source)
-            .with_file_groups(groups.collect())
-            .with_statistics(self.statistics_of(facts)?)
+            .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
+            .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
+            .with_limit(scan.limit)
             .build();
-        format.file_format.create_physical_plan(state, config).await
+        format.plan(state, config).await
+    }
+
+    /// The files of the table now.
+    ///
+    /// # Errors
+    /// If they cannot be listed, or the name of a directory is not a value of its column.
+    pub async fn files(&self) -> Result<Vec<PartitionFile>> {
+        let found = self.listing().all().await?;
+        let of_table = found.files.into_iter().zip(found.values);
+        let of_table = of_table.map(|(file, partition)| PartitionFile { file, partition });
+        Ok(of_table.collect())
+    }
+
+    /// The partition columns.
+    #[must_use]
+    pub fn partition_columns(&self) -> &Fields {
+        self.schema.table_partition_cols()
     }
 
     /// The versions of a managed table.
@@ -119,41 +158,13 @@ impl DfsTable {
         self.versions.as_ref()
     }
 
-    async fn list(&self) -> Result<Vec<DataFile>> {
-        if let Some(versions) = &self.versions {
-            return self.list_managed(versions).await;
+    fn listing(&self) -> Listing<'_> {
+        Listing {
+            files: self.files.as_ref(),
+            location: &self.location,
+            versions: self.versions.as_ref(),
+            columns: self.schema.table_partition_cols(),
         }
-        let listed = self.files.list_located(&self.location.path).await;
-        let listed = listed.map_err(|error| error.context(format!("listing {}", self.location)))?;
-        let mut files = visible_files(listed, &self.location.path);
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(files)
-    }
-
-    /// The files that the newest version names. All must be there: a missing one must not pass for missing rows.
-    async fn list_managed(&self, versions: &Versions) -> Result<Vec<DataFile>> {
-        let newest = versions.newest().await?;
-        let (_, manifest) = newest.ok_or_else(|| {
-            DataFusionError::Execution(format!(
-                "managed table at {} has no version: its files are gone",
-                self.location
-            ))
-        })?;
-        let mut named = manifest.paths();
-        if named.is_empty() {
-            return Ok(Vec::new());
-        }
-        let data = versions.data();
-        let mut files = self.files.list_located(&data).await?;
-        files.retain(|file| named.remove(file.path[data.len()..].trim_start_matches('/')));
-        if let Some(missing) = named.into_iter().next() {
-            return Err(DataFusionError::Execution(format!(
-                "managed table at {}: file {missing} of its newest version is missing",
-                self.location
-            )));
-        }
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(files)
     }
 
     /// Facts of Parquet files, `None` for other formats.
@@ -164,7 +175,7 @@ impl DfsTable {
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let store = self.files.store();
         self.footers
-            .facts(files, &self.definition.schema, &store, &cache)
+            .facts(files, self.schema.file_schema(), &store, &cache)
             .await
             .map(Some)
     }
@@ -176,25 +187,36 @@ impl DfsTable {
         facts: Option<&[Arc<FileFacts>]>,
         format: &ReadFormat,
         projection: Option<&[usize]>,
-    ) -> Vec<(usize, Split)> {
+    ) -> Result<Vec<(usize, Split)>> {
         let total: u64 = files.iter().map(|file| file.size).sum();
         let target = MIN_SPLIT_BYTES.max(total / MAX_SPLITS);
-        let cut_file = |(index, file): (usize, &DataFile)| {
-            let splits = match facts.and_then(|facts| facts.get(index)) {
+        let mut splits = Vec::new();
+        for (index, file) in files.iter().enumerate() {
+            let of_file = match facts.and_then(|facts| facts.get(index)) {
                 Some(facts) => cut_at_row_groups(file.size, &file.blocks, &facts.row_groups(projection), target),
-                None if format.divisible => cut_evenly(file.size, &file.blocks, target),
+                None if format.is_divisible(&file.path)? => cut_evenly(file.size, &file.blocks, target),
                 None => uncut(file.size, &file.blocks),
             };
-            splits.into_iter().map(move |split| (index, split))
-        };
-        files.iter().enumerate().flat_map(cut_file).collect()
+            splits.extend(of_file.into_iter().map(|split| (index, split)));
+        }
+        Ok(splits)
     }
 
-    /// Statistics over all files; merged once per set of file versions.
-    fn statistics_of(&self, facts: Option<Vec<Arc<FileFacts>>>) -> Result<Statistics> {
+    /// Statistics over all files and their partitions' values.
+    fn statistics_of(&self, facts: Option<Vec<Arc<FileFacts>>>, found: &Found) -> Result<Statistics> {
         let Some(facts) = facts else {
-            return Ok(Statistics::new_unknown(&self.definition.schema));
+            return Ok(found.unread_statistics(&self.schema));
         };
+        let rows: Vec<Precision<usize>> = facts.iter().map(|facts| facts.statistics.num_rows).collect();
+        let mut statistics = self.merged_statistics(facts)?;
+        let partitions = self.schema.table_partition_cols().len();
+        let of_partitions = (0..partitions).map(|column| partition_statistics(column, &found.values, &rows));
+        statistics.column_statistics.extend(of_partitions);
+        Ok(statistics)
+    }
+
+    /// Those of the columns in files; merged once per set of file versions.
+    fn merged_statistics(&self, facts: Vec<Arc<FileFacts>>) -> Result<Statistics> {
         let mut merged = self.merged.lock();
         if let Some(known) = merged.as_ref()
             && known.facts.len() == facts.len()
@@ -207,12 +229,80 @@ impl DfsTable {
             return Ok(known.statistics.clone());
         }
         let each = facts.iter().map(|facts| facts.statistics.as_ref());
-        let statistics = Statistics::try_merge_iter(each, &self.definition.schema)?;
+        let statistics = Statistics::try_merge_iter(each, self.schema.file_schema())?;
         *merged = Some(Merged {
             facts,
             statistics: statistics.clone(),
         });
         Ok(statistics)
+    }
+}
+
+impl Found {
+    fn file_group(&self, splits: Vec<(usize, Split)>) -> Vec<PartitionedFile> {
+        let ranges = splits.into_iter().map(|(file, split)| {
+            file_range(self.metas[file].clone(), split).with_partition_values(self.values[file].clone())
+        });
+        ranges.collect()
+    }
+
+    /// Statistics without a look into the files.
+    fn unread_statistics(&self, schema: &TableSchema) -> Statistics {
+        let mut statistics = Statistics::new_unknown(schema.table_schema());
+        let bytes: u64 = self.files.iter().map(|file| file.size).sum();
+        statistics.total_byte_size = Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX));
+        let rows = vec![Precision::Absent; self.files.len()];
+        let first = schema.file_schema().fields().len();
+        for (column, known) in statistics.column_statistics.iter_mut().skip(first).enumerate() {
+            *known = partition_statistics(column, &self.values, &rows);
+        }
+        statistics
+    }
+}
+
+fn note_pruning(groups: &mut [Vec<PartitionedFile>], pruning: Pruning) {
+    if let Some(first) = groups.iter_mut().flatten().next() {
+        *first = first.clone().with_extension(pruning);
+    }
+}
+
+/// Statistics of the partition column at `column`, from the values and rows of all files.
+fn partition_statistics(column: usize, values: &[Vec<ScalarValue>], rows: &[Precision<usize>]) -> ColumnStatistics {
+    let mut distinct: HashSet<&ScalarValue> = HashSet::new();
+    let mut nulls = Precision::Exact(0);
+    // A file without rows has no value.
+    let with_rows = values
+        .iter()
+        .zip(rows)
+        .filter(|(_, rows)| **rows != Precision::Exact(0));
+    for (values, rows) in with_rows {
+        let value = &values[column];
+        if value.is_null() {
+            nulls = nulls.add(rows);
+        } else {
+            distinct.insert(value);
+        }
+    }
+    let certain = rows.iter().all(|rows| matches!(rows, Precision::Exact(_)));
+    let extreme = |keep: fn(&ScalarValue, &ScalarValue) -> bool| {
+        let found = distinct.iter().copied().reduce(|a, b| if keep(a, b) { a } else { b });
+        match found {
+            None => Precision::Absent,
+            Some(value) if certain => Precision::Exact(value.clone()),
+            Some(value) => Precision::Inexact(value.clone()),
+        }
+    };
+    let count = distinct.len();
+    ColumnStatistics {
+        null_count: nulls,
+        min_value: extreme(|a, b| a <= b),
+        max_value: extreme(|a, b| a >= b),
+        distinct_count: if certain {
+            Precision::Exact(count)
+        } else {
+            Precision::Inexact(count)
+        },
+        ..ColumnStatistics::new_unknown()
     }
 }
 
@@ -227,7 +317,7 @@ impl fmt::Debug for DfsTable {
 #[async_trait]
 impl TableProvider for DfsTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.definition.schema)
+        Arc::clone(self.schema.table_schema())
     }
 
     fn table_type(&self) -> TableType {
@@ -238,33 +328,34 @@ impl TableProvider for DfsTable {
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.plan_scan(state, projection, limit).await
+        let scan = Scan {
+            projection,
+            filters,
+            limit,
+            analyzed: None,
+        };
+        self.plan_scan(state, scan).await
     }
 
-    /// Filters are used to skip row groups, never to decide about a row: the filter stays in the plan.
+    /// Filters of partition columns are decided when the scan is planned. Others are used to skip row groups, never to decide about a
+    /// row: they stay in the plan.
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+        let columns = self.schema.table_partition_cols();
+        let answer = |filter: &&Expr| {
+            if is_partition_filter(filter, columns) {
+                TableProviderFilterPushDown::Exact
+            } else {
+                TableProviderFilterPushDown::Inexact
+            }
+        };
+        Ok(filters.iter().map(answer).collect())
     }
 }
 
-/// What Hadoop's shell appends to the name of a file that it still writes.
-const UNFINISHED: &str = "._COPYING_";
-
-/// The files that belong to a table at `root`: not those that are empty, nor those below it with a name that begins with `.` or
-/// `_` or ends with `._COPYING_`, by which writers mark what is unfinished or about the data.
-pub fn visible_files(files: Vec<DataFile>, root: &str) -> Vec<DataFile> {
-    let visible = |file: &DataFile| {
-        let below = file.path.strip_prefix(root).unwrap_or(&file.path);
-        let hidden = |part: &str| part.starts_with(['.', '_']) || part.ends_with(UNFINISHED);
-        file.size > 0 && !below.split('/').any(hidden)
-    };
-    files.into_iter().filter(visible).collect()
-}
-
-fn file_range(meta: object_store::ObjectMeta, split: Split) -> PartitionedFile {
+fn file_range(meta: ObjectMeta, split: Split) -> PartitionedFile {
     let size = meta.size;
     let placement = SplitPlacement {
         bytes: split.bytes,
@@ -315,6 +406,16 @@ impl Tables {
         Ok(table)
     }
 
+    /// Forgets what is known about a table's files. Running scans are not touched.
+    pub fn forget(&self, definition: &TableDefinition) {
+        self.open.lock().retain(|table| table.definition != *definition);
+    }
+
+    /// The same for all tables.
+    pub fn forget_all(&self) {
+        self.open.lock().clear();
+    }
+
     /// The file systems that tables are read from.
     #[must_use]
     pub fn files(&self) -> &Arc<FileSystems> {
@@ -327,34 +428,5 @@ impl fmt::Debug for Tables {
         f.debug_struct("Tables")
             .field("open", &self.open.lock().len())
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hidden_and_empty_files_are_not_of_the_table() {
-        let file = |path: &str, size| DataFile {
-            path: path.to_owned(),
-            size,
-            modified: chrono::DateTime::default(),
-            blocks: Vec::new(),
-        };
-        let listed = vec![
-            file("/_root/t/a.parquet", 1),
-            file("/_root/t/_SUCCESS", 1),
-            file("/_root/t/.crc", 1),
-            file("/_root/t/b.parquet._COPYING_", 1),
-            file("/_root/t/_staging/x/b.parquet", 1),
-            file("/_root/t/empty", 0),
-            file("/_root/t/sub/c.parquet", 1),
-        ];
-        let paths: Vec<String> = visible_files(listed, "/_root/t")
-            .into_iter()
-            .map(|file| file.path)
-            .collect();
-        assert_eq!(paths, ["/_root/t/a.parquet", "/_root/t/sub/c.parquet"]);
     }
 }

@@ -15,7 +15,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 
 use super::spec::{WriteFormat, WriteSpec};
-use crate::formats::format::{one_character, plain_key, refused};
+use crate::formats::options::{one_character, plain_key, refused};
 
 /// Rows of a Parquet row group at most, unless the session says less: several fit a file, so that a file is read in parallel.
 const ROW_GROUP_BYTES: usize = 64 << 20;
