@@ -28,6 +28,7 @@ pub mod session;
 pub mod settings;
 pub mod statement;
 pub mod system;
+mod users;
 mod wire_types;
 mod writes;
 

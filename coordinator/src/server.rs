@@ -26,13 +26,14 @@ use crate::config::CoordinatorConfig;
 use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::flight_sql::auth::ConnectionId;
-use crate::flight_sql::{FlightSql, MAX_REQUEST_BYTES};
+use crate::flight_sql::{FlightSql, Lifetimes, MAX_REQUEST_BYTES};
 use crate::members::WorkerState;
 use crate::planning_thread::PlanningThreads;
 use crate::query::QueryRegistry;
 use crate::session::Sessions;
 use crate::statement::Dispatcher;
 use crate::system::{SystemTables, WorkerRow};
+use crate::users::Users;
 use crate::writes::Writes;
 
 /// Pings on silent connections, and how long an answer may take: a client that vanished is noticed within their sum.
@@ -77,6 +78,7 @@ impl Coordinator {
         store: Arc<dyn CatalogStore>,
     ) -> Result<CoordinatorHandle> {
         config.validate().map_err(Error::Configuration)?;
+        let users = Users::load(config.users_file.as_deref()).map_err(|problem| Error::Configuration(vec![problem]))?;
         let bind = |source| Error::Bind {
             address: config.address,
             source,
@@ -87,7 +89,7 @@ impl Coordinator {
         await_catalog(&catalog, &config).await?;
         let execution = Execution::start(config.execution(), Arc::clone(&files))?;
         let writes = Arc::new(Writes::new(Arc::clone(&files), Arc::clone(&catalog), &config.warehouse));
-        let parts = Parts::new(&config, catalog, &execution, writes)?;
+        let parts = Parts::new(&config, users, catalog, &execution, writes)?;
         Ok(CoordinatorHandle {
             shared: Arc::new(Shared::serve(listener, address, &config, &execution, parts)),
         })
@@ -128,6 +130,7 @@ struct Parts {
 impl Parts {
     fn new(
         config: &CoordinatorConfig,
+        users: Users,
         catalog: Arc<Catalog>,
         execution: &Execution,
         writes: Arc<Writes>,
@@ -154,8 +157,12 @@ impl Parts {
         let service = FlightSql::new(
             Arc::new(dispatcher),
             Arc::clone(&sessions),
+            users,
             Handle::current(),
-            config.session_idle,
+            Lifetimes {
+                idle: config.session_idle,
+                result: config.result_expiry,
+            },
         )?;
         Ok(Self {
             sessions,
@@ -251,7 +258,7 @@ impl Shared {
             }
         });
         tasks.spawn(crate::writes::sweep::run(writes, stop.clone()));
-        tasks.spawn(expire(service, sessions, config.result_expiry, stop.clone()));
+        tasks.spawn(expire(service, sessions, stop.clone()));
         tracing::info!(%address, namenode = config.namenode, schema = SYSTEM_SCHEMA, "coordinator serves Flight SQL");
         Self {
             address,
@@ -263,14 +270,14 @@ impl Shared {
 }
 
 /// Forgets what nobody uses any more, until the end.
-async fn expire(service: FlightSql, sessions: Arc<Sessions>, result_expiry: Duration, stop: CancellationToken) {
+async fn expire(service: FlightSql, sessions: Arc<Sessions>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EXPIRY_INTERVAL);
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
             _ = ticks.tick() => {
-                service.expire(result_expiry);
+                service.expire();
                 sessions.expire(Instant::now());
             }
         }

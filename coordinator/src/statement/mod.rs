@@ -19,6 +19,7 @@ mod kind;
 mod listing;
 mod names;
 mod own;
+mod parameter_types;
 mod parameters;
 mod parse;
 mod scope;
@@ -59,7 +60,7 @@ use crate::query::{PendingResult, Purpose, Query, QueryRegistry, QueryState, Run
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::system::SystemTables;
-use crate::wire_types::plain_schema;
+use crate::wire_types::{nullable_schema, result_schema};
 use crate::writes::Writes;
 
 /// Makes the state that a statement's session starts from: functions, optimizer, planner, runtime, engine options.
@@ -552,7 +553,9 @@ impl Dispatcher {
     ) -> PendingResult {
         query.advance(QueryState::Planned);
         let schema = match purpose {
-            Purpose::Rows => plain_schema(&first.schema()),
+            // Where one row of parameters has a value, the next may have NULL.
+            Purpose::Rows if plans.len() > 1 => nullable_schema(&result_schema(&first.schema())),
+            Purpose::Rows => result_schema(&first.schema()),
             Purpose::Analyze => explain_schema(),
         };
         let timeout = scope.statement_timeout;
@@ -615,6 +618,8 @@ impl Dispatcher {
         options.catalog.information_schema = false;
         // Strings cross exchanges as they are (see the engine's options), so SQL makes plain ones, too.
         options.sql_parser.map_string_types_to_utf8view = false;
+        // For errors that say where.
+        options.sql_parser.collect_spans = true;
         settings.apply(options)?;
         Ok(state)
     }
@@ -689,10 +694,11 @@ async fn describe_one(statement: Parsed, scope: &Scope) -> Result<Description> {
         }),
         Kind::Query(query) => {
             let plan = scope.plan(*query).await?;
-            let schema = plain_schema(plan.schema().as_arrow());
+            let parameters = parameters::schema_of(&plan)?;
+            let schema = result_schema(parameters::result_schema_of(plan)?.as_ref());
             Ok(Description {
                 schema,
-                parameters: parameters::schema_of(&plan)?,
+                parameters,
                 is_update: false,
             })
         }

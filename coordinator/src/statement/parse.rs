@@ -6,7 +6,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::ParserError;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::create::{CreateTable, parse_create};
 use super::own::{self, Own};
@@ -38,6 +38,7 @@ pub(crate) fn parse(sql: &str, limits: &StatementLimits) -> Result<VecDeque<Pars
     let mut tokens = tokenize(sql)?;
     guard::check_tokens(&tokens, limits)?;
     number_placeholders(&mut tokens)?;
+<<<<<<< HEAD
     let mut statements = VecDeque::new();
     for tokens in tokens.split(|token| token.token == Token::SemiColon) {
         let is_blank = |token: &TokenWithSpan| matches!(token.token, Token::Whitespace(_));
@@ -68,13 +69,25 @@ fn parse_one(tokens: &[TokenWithSpan], limits: &StatementLimits, statements: &mu
         return Ok(());
     }
     let mut parser = DFParserBuilder::new(tokens.to_vec())
+=======
+    let end = tokens.last().map(|token| token.span.end);
+    let mut parser = DFParserBuilder::new(tokens)
+>>>>>>> flight
         .with_dialect(&GenericDialect {})
         .with_recursion_limit(PARSER_RECURSION)
         .build()
         .map_err(syntax_error)?;
+<<<<<<< HEAD
     for statement in parser.parse_statements().map_err(syntax_error)? {
         guard::check_expansion(&statement, limits)?;
         statements.push_back(Parsed::Sql(statement));
+=======
+    let statements = parser
+        .parse_statements()
+        .map_err(|error| at_end(syntax_error(error), end))?;
+    if statements.is_empty() {
+        return Err(Error::invalid("the text holds no SQL statement"));
+>>>>>>> flight
     }
     Ok(())
 }
@@ -98,6 +111,16 @@ fn syntax_error(error: DataFusionError) -> Error {
             )),
         },
         other => Error::invalid(other.strip_backtrace()),
+    }
+}
+
+/// The parser says where it stumbled, except at the end of the text.
+fn at_end(error: Error, end: Option<Location>) -> Error {
+    match (error, end) {
+        (Error::Invalid(text), Some(end)) if text.ends_with("found: EOF") => {
+            Error::invalid(format!("{text} at Line: {}, Column: {}", end.line, end.column))
+        }
+        (error, _) => error,
     }
 }
 
@@ -198,6 +221,7 @@ mod tests {
             error("select 1\nfrom t t t")
         );
         assert!(error("select 'open").contains("Line: 1"));
+<<<<<<< HEAD
         for sql in [
             "show\npartitions",
             "show\nblocks t",
@@ -217,6 +241,10 @@ mod tests {
     fn names_that_are_words_of_own_statements_are_names() {
         assert_eq!(text("select stats from blocks"), "SELECT stats FROM blocks");
         assert_eq!(text("show tables"), "SHOW TABLES");
+=======
+        let unfinished = error("select 1,\n  (2 +");
+        assert!(unfinished.ends_with("found: EOF at Line: 2, Column: 7"), "{unfinished}");
+>>>>>>> flight
     }
 
     #[test]
