@@ -41,6 +41,7 @@ use crate::catalog::{CATALOG, Catalog, Snapshot};
 use crate::config::StatementLimits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution::{Attempt, SharedEngine};
+use crate::guard;
 use crate::pattern::Like;
 use crate::planning_thread::PlanningThreads;
 use crate::query::run::{explain_rows, explain_schema};
@@ -394,6 +395,7 @@ impl Dispatcher {
         // Strings cross exchanges as they are (see the engine's options), so SQL makes plain ones, too.
         options.sql_parser.map_string_types_to_utf8view = false;
         settings.apply(options)?;
+        guard::set_caps(options, &self.limits);
         Ok(state)
     }
 }
