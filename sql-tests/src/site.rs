@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::engine::Session;
 
 /// Settings by which every scan, however small, is cut and distributed: else the coordinator would answer most queries alone.
-pub const CUT_EVERYTHING: [(&str, &str); 2] = [("coordinator.local_below", "0"), ("coordinator.one_task_below", "0")];
+pub const CUT_EVERYTHING: [(&str, &str); 2] = [("coordinator.local_below", "0"), ("coordinator.task_bytes", "0")];
 
 /// A cluster and its data.
 pub struct Site {

@@ -137,7 +137,7 @@ impl Clusters {
             println!("{report}");
             ensure!(report.differences.is_empty(), "{report}");
             // Else the generator makes little sense.
-            ensure!(report.with_rows * 2 > report.queries, "too few have rows: {report}");
+            ensure!(report.with_rows * 3 > report.queries, "too few have rows: {report}");
             ensure!(
                 report.failed_alike * 10 < report.queries,
                 "too many are refused: {report}"

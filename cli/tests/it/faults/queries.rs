@@ -41,7 +41,7 @@ impl Site {
         let nodes = NODES.to_string();
         let settings = [
             "coordinator.local_below=0",
-            "coordinator.one_task_below=0",
+            "coordinator.task_bytes=0",
             // The node that is killed takes its replicas with it.
             "namenode.default_replication=3",
         ];
