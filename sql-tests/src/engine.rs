@@ -117,9 +117,13 @@ impl Plain {
 #[async_trait]
 impl Session for Plain {
     async fn run(&mut self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-        let frame = self.0.sql(sql).await?;
-        let stream = frame.execute_stream().await?;
-        let schema = stream.schema();
-        Ok((schema, datafusion::physical_plan::common::collect(stream).await?))
+        let (context, sql) = (self.0.clone(), sql.to_owned());
+        // On a task of its own: a panic of DataFusion is its failure, not ours.
+        let run = tokio::spawn(async move {
+            let stream = context.sql(&sql).await?.execute_stream().await?;
+            let schema = stream.schema();
+            Ok((schema, datafusion::physical_plan::common::collect(stream).await?))
+        });
+        run.await?
     }
 }
