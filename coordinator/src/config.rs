@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use quarry_engine::session::{DEFAULT_SERIES_ROWS, DEFAULT_VALUE_BYTES};
 use serde::{Deserialize, Serialize};
 
 use crate::execution::{Compression, ExecutionConfig};
@@ -83,6 +84,8 @@ pub struct StatementLimits {
     pub sql_bytes: ByteSize,
     /// Tokens of the SQL text.
     pub tokens: usize,
+    /// Statements in one text.
+    pub statements: usize,
     /// Depth of parentheses, brackets and `CASE`.
     pub nesting: usize,
     /// Operators in a row without parentheses or comma, such as `a + b + c` or `x OR y OR z`. Planner and evaluation recurse over them.
@@ -91,6 +94,10 @@ pub struct StatementLimits {
     pub relations: usize,
     /// Nodes of the logical plan after `WITH` and views are put in.
     pub plan_nodes: usize,
+    /// What one call of a function such as `repeat`, `lpad`, `range` or `array_repeat` may make.
+    pub value_bytes: ByteSize,
+    /// Rows of `generate_series` and `range` in FROM.
+    pub series_rows: u64,
     /// Longest planning of one statement.
     #[serde(with = "humantime_serde")]
     pub planning_time: Duration,
@@ -138,10 +145,13 @@ impl Default for StatementLimits {
         Self {
             sql_bytes: ByteSize::mib(16),
             tokens: 1_000_000,
+            statements: 1_000,
             nesting: 100,
             operator_chain: 1_000,
             relations: 1_000,
             plan_nodes: 20_000,
+            value_bytes: ByteSize::b(DEFAULT_VALUE_BYTES),
+            series_rows: DEFAULT_SERIES_ROWS,
             planning_time: Duration::from_secs(60),
             planning_threads: 16,
         }

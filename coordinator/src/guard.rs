@@ -7,12 +7,14 @@
 use std::ops::ControlFlow;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{ObjectName, Query, Visit, Visitor};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use quarry_engine::session::QuarryOptions;
 
 use crate::config::StatementLimits;
 use crate::error::{Error, Result};
@@ -23,7 +25,35 @@ use crate::error::{Error, Result};
 /// [`Error::TooComplex`].
 pub(crate) fn check_text(sql: &str, limits: &StatementLimits) -> Result<()> {
     let limit = usize::try_from(limits.sql_bytes.as_u64()).unwrap_or(usize::MAX);
-    within("SQL text in bytes", sql.len(), limit, "limits.sql_bytes")
+    within("SQL text in bytes", sql.len(), limit, "limits.sql_bytes")?;
+    // A token takes a hundred times the memory of the letter that it may be: they are counted before they are made.
+    within("number of tokens", rough_tokens(sql), limits.tokens, "limits.tokens")
+}
+
+/// About as many tokens as a text has: every run of letters or blanks, every sign, every quoted text.
+fn rough_tokens(sql: &str) -> usize {
+    #[derive(PartialEq)]
+    enum Run {
+        None,
+        Word,
+        Blank,
+        Quoted(u8),
+    }
+    let (mut tokens, mut run) = (0, Run::None);
+    for byte in sql.bytes() {
+        let next = match (&run, byte) {
+            (Run::Quoted(quote), byte) if *quote == byte => Run::None,
+            (Run::Quoted(_), _) => continue,
+            (_, b'\'' | b'"') => Run::Quoted(byte),
+            (_, byte) if byte.is_ascii_whitespace() => Run::Blank,
+            (_, byte) if byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80 => Run::Word,
+            _ => Run::None,
+        };
+        let ended_quote = matches!(run, Run::Quoted(_));
+        tokens += usize::from(!ended_quote && (next == Run::None || next != run));
+        run = next;
+    }
+    tokens
 }
 
 /// Checks the shape of a statement.
@@ -47,6 +77,12 @@ pub(crate) fn check_tokens(tokens: &[TokenWithSpan], limits: &StatementLimits) -
             chain,
             limits.operator_chain,
             "limits.operator_chain",
+        )?;
+        within(
+            "number of statements in one text",
+            shape.statements,
+            limits.statements,
+            "limits.statements",
         )?;
         within(
             "number of relations and set operations",
@@ -183,6 +219,14 @@ fn count_nodes(plan: &LogicalPlan, limit: usize, nodes: &mut usize) -> Result<()
     Ok(())
 }
 
+/// Gives a session the caps on what functions may make.
+pub(crate) fn set_caps(options: &mut ConfigOptions, limits: &StatementLimits) {
+    let mut caps = QuarryOptions::default();
+    caps.value_bytes = limits.value_bytes.as_u64();
+    caps.series_rows = limits.series_rows;
+    options.extensions.insert(caps);
+}
+
 fn within(what: &'static str, found: usize, limit: usize, knob: &'static str) -> Result<()> {
     if found > limit {
         return Err(Error::TooComplex {
@@ -200,6 +244,8 @@ struct Shape {
     /// Open parentheses, brackets and `CASE`s, outermost first; never empty.
     levels: Vec<Level>,
     relations: usize,
+    /// Semicolons.
+    statements: usize,
 }
 
 /// State within one pair of parentheses.
@@ -236,6 +282,7 @@ impl Shape {
         Self {
             levels: vec![Level::default()],
             relations: 0,
+            statements: 0,
         }
     }
 
@@ -266,7 +313,10 @@ impl Shape {
             }
             Token::RParen | Token::RBrace | Token::RBracket => self.close(),
             Token::Comma => self.comma(),
-            Token::SemiColon => self.level().start_clause(false),
+            Token::SemiColon => {
+                self.statements += 1;
+                self.level().start_clause(false);
+            }
             Token::Word(word) => self.keyword(word.keyword),
             token if is_operand(token) => {}
             _ => self.level().arithmetic += 1,
@@ -426,6 +476,32 @@ mod tests {
         assert_eq!(broken(&unions), "limits.relations");
         let commas = vec!["t"; 10_000].join(", ");
         assert_eq!(broken(&format!("select 1 from {commas}")), "limits.relations");
+    }
+
+    #[test]
+    fn statements_are_counted() {
+        assert_eq!(broken(&"create schema s;".repeat(50_000)), "limits.statements");
+        check("create schema s; create schema t; select 1;").unwrap();
+    }
+
+    #[test]
+    fn tokens_are_counted_before_they_are_made() {
+        assert_eq!(rough_tokens("select a1, 'it''s (all) one' from t"), 11);
+        assert_eq!(rough_tokens(&"(".repeat(1000)), 1000);
+        assert_eq!(rough_tokens("\"a b c\" <> 'x'"), 6);
+        let many = "(".repeat(2_000_000);
+        assert!(matches!(
+            check_text(&many, &StatementLimits::default()),
+            Err(Error::TooComplex {
+                knob: "limits.tokens",
+                ..
+            })
+        ));
+        check_text(
+            &format!("select '{}'", "( ".repeat(2_000_000)),
+            &StatementLimits::default(),
+        )
+        .unwrap();
     }
 
     fn expand(sql: &str) -> Result<()> {

@@ -5,6 +5,8 @@
 //! - [`split`]: how files are cut along blocks; [`files`]: where files and their blocks are looked up
 //! - [`codec`], [`panic_guard`], [`yielding`]: our own plan operators and rules, and how they travel; [`channels`]: the connections they travel on
 //! - [`write`](mod@write): rows on their way into new files, beside the nodes that make them
+//! - [`pool`]: memory whose refusals name the setting
+//! - [`functions`]: functions with a cap on what they make
 //! - [`registration`]: the protocol by which a worker becomes known
 //! - [`error`], [`figures`], [`id`]: what a query's failure, its figures and its name are
 //!
@@ -18,8 +20,10 @@ pub mod error;
 pub mod figures;
 pub mod files;
 pub mod formats;
+pub mod functions;
 pub mod id;
 pub mod panic_guard;
+pub mod pool;
 pub mod query_memory;
 pub mod registration;
 pub mod session;

@@ -9,12 +9,13 @@ use datafusion::common::extensions_options;
 use datafusion::config::{ConfigExtension, ConfigOptions};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryLimit, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::SessionConfig;
 use url::form_urlencoded;
 
 use crate::files::{FileSystems, HdfsOnly};
+use crate::pool::ExplainingPool;
 
 /// Fewest partitions of a plan. With one partition there is no exchange where a plan could be cut, and tasks on several
 /// workers would each take their part of the rows for all of them.
@@ -25,6 +26,8 @@ pub const MIN_PARTITIONS: usize = 2;
 pub struct RuntimeOptions {
     /// Bytes that the operators of all queries may reserve together.
     pub memory_limit: u64,
+    /// The configuration key of that limit, for whoever meets it.
+    pub memory_knob: &'static str,
     /// Directory for spilled data. Made if missing; what dead processes left in it is removed.
     pub spill_dir: PathBuf,
     /// Bytes that may be spilled at a time.
@@ -44,6 +47,7 @@ const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).expect("five is not z
 pub fn runtime_env(options: &RuntimeOptions, files: &Arc<FileSystems>) -> Result<Arc<RuntimeEnv>> {
     let limit = usize::try_from(options.memory_limit).unwrap_or(usize::MAX);
     let pool = TrackConsumersPool::new(FairSpillPool::new(limit), NAMED_CONSUMERS);
+    let pool = ExplainingPool::new(pool, options.memory_knob);
     let spill = private_spill_dir(&options.spill_dir)?;
     let disk = DiskManagerBuilder::default()
         .with_mode(DiskManagerMode::Directories(vec![spill]))
@@ -87,6 +91,17 @@ fn remove_dead(base: &Path) {
     }
 }
 
+/// Share of the pool that one sort sets aside for merging what it spilled.
+const MERGE_SHARE: usize = 16;
+
+/// Keeps what operators set aside within a small pool: else a sort would be refused before its first row.
+pub fn fit_to_memory(options: &mut ConfigOptions, runtime: &RuntimeEnv) {
+    if let MemoryLimit::Finite(limit) = runtime.memory_pool.memory_limit() {
+        let reservation = &mut options.execution.sort_spill_reservation_bytes;
+        *reservation = (*reservation).min(limit / MERGE_SHARE);
+    }
+}
+
 /// A session's options for plans of `partitions` partitions per task.
 #[must_use]
 pub fn session_config(partitions: usize) -> SessionConfig {
@@ -109,6 +124,11 @@ pub fn apply_engine_options(options: &mut ConfigOptions) {
     options.execution.collect_statistics = true;
 }
 
+/// Some 8 million numbers: far above what statements do with lists, far below what hurts a process.
+pub const DEFAULT_VALUE_BYTES: u64 = 64 << 20;
+/// A billion: some ten seconds of one core.
+pub const DEFAULT_SERIES_ROWS: u64 = 1_000_000_000;
+
 extensions_options! {
     /// What of a user's session travels to the workers with each task.
     pub struct QuarryOptions {
@@ -116,6 +136,10 @@ extensions_options! {
         pub execution: String, default = String::new()
         /// Id of the query that the task belongs to.
         pub query: String, default = String::new()
+        /// Bytes that one call of a function such as `repeat` or `range` may make.
+        pub value_bytes: u64, default = DEFAULT_VALUE_BYTES
+        /// Rows of `generate_series` and `range` in FROM.
+        pub series_rows: u64, default = DEFAULT_SERIES_ROWS
     }
 }
 

@@ -12,6 +12,7 @@ use sqllogictest::DBOutput;
 use url::Url;
 
 use crate::cells::{self, Type};
+use crate::compare::Answer;
 use crate::fixtures;
 
 /// A session with some engine.
@@ -19,6 +20,22 @@ use crate::fixtures;
 pub trait Session: Send {
     /// Runs one statement to its end; a statement without a result has no columns.
     async fn run(&mut self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)>;
+}
+
+/// Runs a query to its end, for comparison with another's answer.
+///
+/// # Errors
+/// The engine's.
+pub async fn answer(session: &mut dyn Session, sql: &str) -> Result<Answer> {
+    let (schema, batches) = session.run(sql).await?;
+    let mut rows = Vec::new();
+    for batch in &batches {
+        rows.extend(cells::rows(batch)?);
+    }
+    Ok(Answer {
+        types: cells::types(&schema),
+        rows,
+    })
 }
 
 /// A statement's failure, with all its causes in one line.
@@ -71,6 +88,12 @@ impl sqllogictest::AsyncDB for Database {
 pub struct Plain(SessionContext);
 
 impl Plain {
+    /// A session over `context`.
+    #[must_use]
+    pub fn over(context: SessionContext) -> Self {
+        Self(context)
+    }
+
     /// A session with all fixtures as tables, whose files `store` serves under `base`.
     ///
     /// # Errors
@@ -94,9 +117,13 @@ impl Plain {
 #[async_trait]
 impl Session for Plain {
     async fn run(&mut self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-        let frame = self.0.sql(sql).await?;
-        let stream = frame.execute_stream().await?;
-        let schema = stream.schema();
-        Ok((schema, datafusion::physical_plan::common::collect(stream).await?))
+        let (context, sql) = (self.0.clone(), sql.to_owned());
+        // On a task of its own: a panic of DataFusion is its failure, not ours.
+        let run = tokio::spawn(async move {
+            let stream = context.sql(&sql).await?.execute_stream().await?;
+            let schema = stream.schema();
+            Ok((schema, datafusion::physical_plan::common::collect(stream).await?))
+        });
+        run.await?
     }
 }

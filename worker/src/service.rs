@@ -175,6 +175,7 @@ fn query_memory_limit(config: &WorkerConfig) -> u64 {
 fn runtime_options(config: &WorkerConfig) -> RuntimeOptions {
     RuntimeOptions {
         memory_limit: config.memory_limit.as_u64(),
+        memory_knob: "worker.memory_limit",
         spill_dir: config.spill_dir.clone(),
         spill_limit: config.spill_limit.as_u64(),
     }

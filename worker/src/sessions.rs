@@ -14,8 +14,9 @@ use quarry_engine::channels::Channels;
 use quarry_engine::codec::EngineCodec;
 use quarry_engine::files::FileSystems;
 use quarry_engine::formats::reading::count_bytes;
+use quarry_engine::functions::register_capped;
 use quarry_engine::query_memory::QueryPools;
-use quarry_engine::session::{QuarryOptions, apply_engine_options, unpack_execution_options};
+use quarry_engine::session::{QuarryOptions, apply_engine_options, fit_to_memory, unpack_execution_options};
 
 /// Makes the sessions of tasks.
 #[derive(Debug, Clone)]
@@ -47,6 +48,7 @@ impl WorkerSessionBuilder for Sessions {
         apply_engine_options(config.options_mut());
         unpack_execution_options(&travelled.execution, config.options_mut())?;
         let runtime = self.pools.runtime(&travelled.query, &self.runtime)?;
+        fit_to_memory(config.options_mut(), &self.runtime);
         let rewriter = self.clone();
         let config = config
             .with_extension(Arc::clone(&self.files))
@@ -55,7 +57,9 @@ impl WorkerSessionBuilder for Sessions {
             .with_distributed_worker_plan_rewrite_handler(move |event: WorkerPlanRewriteEvent<'_>| {
                 rewriter.rewrite(event)
             });
-        Ok(builder.with_config(config).with_runtime_env(runtime).build())
+        let mut state = builder.with_config(config).with_runtime_env(runtime).build();
+        register_capped(&mut state)?;
+        Ok(state)
     }
 }
 
@@ -77,6 +81,7 @@ mod tests {
         let spill = tempfile::tempdir().unwrap();
         let options = RuntimeOptions {
             memory_limit: 1 << 20,
+            memory_knob: "worker.memory_limit",
             spill_dir: spill.path().to_owned(),
             spill_limit: 1 << 20,
         };
@@ -102,5 +107,10 @@ mod tests {
         let reservation = MemoryConsumer::new("sort").register(&state.runtime_env().memory_pool);
         let error = reservation.try_grow(2 << 10).unwrap_err();
         assert!(error.to_string().contains("query_memory_limit"), "{error}");
+        assert_eq!(
+            state.config_options().execution.sort_spill_reservation_bytes,
+            1 << 16,
+            "a sixteenth of the pool"
+        );
     }
 }

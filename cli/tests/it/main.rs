@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod faults;
 mod fs;
+mod hostile;
 mod local;
 mod sql;
 mod support;

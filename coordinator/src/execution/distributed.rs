@@ -114,7 +114,13 @@ impl Distribution {
         slots: &Slots,
         record: &Arc<Record>,
     ) -> Result<SessionConfig> {
-        let mut travels = QuarryOptions::default();
+        // Its limits are the session's.
+        let mut travels = state
+            .config_options()
+            .extensions
+            .get::<QuarryOptions>()
+            .cloned()
+            .unwrap_or_default();
         travels.execution = pack_execution_options(state.config().options());
         travels.query = query.to_string();
         let channels = RecordingChannels {

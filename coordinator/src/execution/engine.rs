@@ -17,10 +17,11 @@ use quarry_engine::cpu::CpuRuntime;
 use quarry_engine::files::FileSystems;
 use quarry_engine::formats::Tables;
 use quarry_engine::formats::reading::count_bytes;
+use quarry_engine::functions::register_capped;
 use quarry_engine::id::QueryId;
 use quarry_engine::panic_guard::GuardPanics;
 use quarry_engine::query_memory::{QueryPools, default_query_memory};
-use quarry_engine::session::{MIN_PARTITIONS, RuntimeOptions, runtime_env, session_config};
+use quarry_engine::session::{MIN_PARTITIONS, RuntimeOptions, fit_to_memory, runtime_env, session_config};
 use quarry_engine::write::WritePlanner;
 use quarry_engine::yielding::YieldInJoins;
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,7 @@ impl Execution {
         let cpu = CpuRuntime::start("quarry-head", config.threads.unwrap_or(cores))?;
         let options = RuntimeOptions {
             memory_limit: config.memory_limit.as_u64(),
+            memory_knob: "coordinator.memory_limit",
             spill_dir: config.spill_dir.clone(),
             spill_limit: config.spill_limit.as_u64(),
         };
@@ -171,10 +173,11 @@ impl Execution {
     /// A session over `catalogs` with the options that this engine's plans assume.
     #[must_use]
     pub fn session_state(&self, catalogs: Arc<dyn CatalogProviderList>) -> SessionState {
-        let config = session_config(self.shared.partitions)
+        let mut config = session_config(self.shared.partitions)
             .with_create_default_catalog_and_schema(false)
             .with_extension(Arc::clone(self.shared.tables.files()));
-        SessionStateBuilder::new()
+        fit_to_memory(config.options_mut(), &self.shared.runtime);
+        let mut state = SessionStateBuilder::new()
             .with_default_features()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.shared.runtime))
@@ -183,7 +186,9 @@ impl Execution {
             .with_physical_optimizer_rules(physical_rules())
             .with_physical_optimizer_rule(Arc::new(YieldInJoins))
             .with_physical_optimizer_rule(Arc::new(GuardPanics))
-            .build()
+            .build();
+        register_capped(&mut state).expect("a session takes functions under names it has");
+        state
     }
 
     /// The state for one query's attempt: its memory, and what the planner is to know of the workers.

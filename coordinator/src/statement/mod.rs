@@ -53,6 +53,7 @@ use crate::catalog::{CATALOG, Catalog, Snapshot};
 use crate::config::StatementLimits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution::{Attempt, SharedEngine};
+use crate::guard;
 use crate::pattern::Like;
 use crate::planning_thread::PlanningThreads;
 use crate::query::run::{explain_rows, explain_schema};
@@ -621,6 +622,7 @@ impl Dispatcher {
         // For errors that say where.
         options.sql_parser.collect_spans = true;
         settings.apply(options)?;
+        guard::set_caps(options, &self.limits);
         Ok(state)
     }
 }

@@ -3,23 +3,25 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use arrow::util::pretty::pretty_format_batches;
-use async_trait::async_trait;
 use futures::FutureExt;
-use object_store::ObjectStore;
-use quarry::local::{LocalCluster, LocalOptions};
-use quarry::sql::SqlClient;
-use quarry_dfs_client::DfsObjectStore;
 use quarry_sql_tests::engine::{Database, Failure, Plain, Session};
 use quarry_sql_tests::fixtures;
-use tempfile::TempDir;
+use quarry_sql_tests::generated::{self, Range};
+use quarry_sql_tests::site::{CUT_EVERYTHING, Site};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::files::{self, SltFile};
+
+/// Every scan cut, and a pool per process that is smaller than most tables.
+const TINY_MEMORY: [(&str, &str); 4] = [
+    CUT_EVERYTHING[0],
+    CUT_EVERYTHING[1],
+    ("coordinator.memory_limit", "2MiB"),
+    ("worker.memory_limit", "2MiB"),
+];
 
 /// What a file runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +30,18 @@ pub(crate) enum Engine {
     Plain,
     /// A cluster of one worker.
     OneWorker,
-    /// A cluster of three workers.
+    /// A cluster of three workers, every scan cut.
     ThreeWorkers,
+    /// The same with so little memory that much is spilled.
+    TinyMemory,
 }
 
-pub(crate) const ENGINES: [Engine; 3] = [Engine::Plain, Engine::OneWorker, Engine::ThreeWorkers];
+pub(crate) const ENGINES: [Engine; 4] = [
+    Engine::Plain,
+    Engine::OneWorker,
+    Engine::ThreeWorkers,
+    Engine::TinyMemory,
+];
 
 impl Engine {
     pub(crate) fn name(self) -> &'static str {
@@ -40,6 +49,7 @@ impl Engine {
             Self::Plain => "plain",
             Self::OneWorker => "one_worker",
             Self::ThreeWorkers => "three_workers",
+            Self::TinyMemory => "tiny_memory",
         }
     }
 }
@@ -49,13 +59,8 @@ pub(crate) struct Clusters {
     runtime: Runtime,
     one: OnceCell<Site>,
     three: OnceCell<Site>,
-}
-
-/// A cluster with the fixtures in its file system and in its catalog.
-struct Site {
-    cluster: LocalCluster,
-    store: Arc<dyn ObjectStore>,
-    _dir: TempDir,
+    tiny: OnceCell<Site>,
+    generated: OnceCell<Site>,
 }
 
 impl Clusters {
@@ -65,6 +70,8 @@ impl Clusters {
             runtime,
             one: OnceCell::new(),
             three: OnceCell::new(),
+            tiny: OnceCell::new(),
+            generated: OnceCell::new(),
         })
     }
 
@@ -73,7 +80,7 @@ impl Clusters {
         self.runtime.block_on(async {
             let site = self.site(engine).await?;
             let base = site.base();
-            let connect = || async move { site.connect(engine).await }.boxed();
+            let connect = || async move { connect(site, engine).await }.boxed();
             files::runner(file, &base, connect)
                 .run_file_async(&file.path)
                 .await
@@ -88,7 +95,7 @@ impl Clusters {
     pub(crate) fn every_worker_takes_part(&self) -> Result<()> {
         self.runtime.block_on(async {
             let site = self.site(Engine::ThreeWorkers).await?;
-            let mut session = Flight(site.cluster.sql().await?);
+            let mut session = site.session().await?;
             for (table, column) in [("items", "name"), ("sales", "pad"), ("nums", "pad")] {
                 let (_, batches) = session
                     .run(&format!("EXPLAIN ANALYZE SELECT count(DISTINCT {column}) FROM {table}"))
@@ -106,92 +113,99 @@ impl Clusters {
         })
     }
 
+    /// Whether there is so little memory that a plain sort spills.
+    pub(crate) fn little_memory_spills(&self) -> Result<()> {
+        self.runtime.block_on(async {
+            let mut session = self.site(Engine::TinyMemory).await?.session().await?;
+            let (_, batches) = session
+                .run("EXPLAIN ANALYZE SELECT id, pad FROM items ORDER BY pad")
+                .await?;
+            let text = pretty_format_batches(&batches)?.to_string();
+            let counts = text.split("spill_count=").skip(1);
+            let spilled = counts.filter(|count| !count.starts_with("0,")).count();
+            ensure!(spilled > 0, "nothing was spilled:\n{text}");
+            Ok(())
+        })
+    }
+
+    /// Runs generated queries.
+    pub(crate) fn generated(&self, range: Range) -> Result<()> {
+        self.runtime.block_on(async {
+            let start = || Site::start(3, generated::BLOCK, &CUT_EVERYTHING);
+            let site = self.generated.get_or_try_init(start).await?;
+            let report = generated::run(site, range).await?;
+            println!("{report}");
+            ensure!(report.differences.is_empty(), "{report}");
+            // Else the generator makes little sense.
+            ensure!(report.with_rows * 3 > report.queries, "too few have rows: {report}");
+            ensure!(
+                report.failed_alike * 10 < report.queries,
+                "too many are refused: {report}"
+            );
+            Ok(())
+        })
+    }
+
     async fn site(&self, engine: Engine) -> Result<&Site> {
         match engine {
-            Engine::OneWorker => self.one.get_or_try_init(|| Site::start(1, &[])).await,
-            // Without these the coordinator would answer most queries over such small tables alone.
-            Engine::Plain | Engine::ThreeWorkers => {
-                let cut_everything = &["coordinator.local_below", "coordinator.task_bytes"];
-                self.three.get_or_try_init(|| Site::start(3, cut_everything)).await
-            }
+            Engine::OneWorker => self.one.get_or_try_init(|| start(1, &[])).await,
+            Engine::Plain | Engine::ThreeWorkers => self.three.get_or_try_init(|| start(3, &CUT_EVERYTHING)).await,
+            Engine::TinyMemory => self.tiny.get_or_try_init(|| start(3, &TINY_MEMORY)).await,
         }
     }
 
     /// Ends the clusters that were started. No file runs any more.
     pub(crate) fn shutdown(self: Arc<Self>) -> Result<()> {
-        let Self { runtime, one, three } = Arc::into_inner(self).context("a trial is still running")?;
-        for site in [one.into_inner(), three.into_inner()].into_iter().flatten() {
-            runtime.block_on(site.cluster.shutdown());
+        let Self {
+            runtime,
+            one,
+            three,
+            tiny,
+            generated,
+        } = Arc::into_inner(self).context("a trial is still running")?;
+        for site in [one, three, tiny, generated]
+            .into_iter()
+            .filter_map(OnceCell::into_inner)
+        {
+            runtime.block_on(site.shutdown());
         }
         Ok(())
     }
 }
 
-impl Site {
-    /// `limits` are configuration keys that are set to no bytes.
-    async fn start(nodes: u16, limits: &[&str]) -> Result<Self> {
-        let dir = tempfile::tempdir()?;
-        let options = LocalOptions::new(dir.path())
-            .nodes(nodes)
-            .set("namenode.min_block_size", fixtures::BLOCK)
-            .set("namenode.default_block_size", fixtures::BLOCK);
-        let options = limits.iter().fold(options, |options, limit| options.set(limit, 0));
-        let cluster = Box::pin(LocalCluster::start(options))
-            .await
-            .context("starting the cluster")?;
-        let store: Arc<dyn ObjectStore> = Arc::new(DfsObjectStore::new(cluster.dfs(), "/")?);
-        fixtures::write(&store).await.context("writing the fixtures")?;
-        let site = Self {
-            cluster,
-            store,
-            _dir: dir,
-        };
-        site.check_blocks().await?;
-        let mut session = site.cluster.sql().await?;
-        for statement in fixtures::statements(&site.base()) {
-            session.query(&statement).await.with_context(|| statement)?;
-        }
-        Ok(site)
+/// Starts a cluster with the fixtures in its file system and in its catalog.
+async fn start(nodes: u16, settings: &[(&str, &str)]) -> Result<Site> {
+    let site = Site::start(nodes, fixtures::BLOCK, settings).await?;
+    fixtures::write(&site.store).await.context("writing the fixtures")?;
+    check_blocks(&site).await?;
+    let mut session = site.session().await?;
+    for statement in fixtures::statements(&site.base()) {
+        session.run(&statement).await.with_context(|| statement)?;
     }
-
-    /// The file system as it stands in a LOCATION.
-    fn base(&self) -> String {
-        format!("hdfs://{}", self.cluster.namenode_addr())
-    }
-
-    /// Every file with rows must consist of several blocks.
-    async fn check_blocks(&self) -> Result<()> {
-        let files = self.cluster.dfs().list_located("/fixtures", true).await?;
-        ensure!(files.len() > 20, "only {} fixture files", files.len());
-        for file in files.iter().filter(|file| !file.status.path.contains("/nothing/")) {
-            let blocks = file.blocks.blocks.len();
-            ensure!(blocks >= 2, "{} has {blocks} block(s)", file.status.path);
-        }
-        Ok(())
-    }
-
-    async fn connect(&self, engine: Engine) -> Result<Database, Failure> {
-        let session: Box<dyn Session> = match engine {
-            Engine::Plain => {
-                let base = Url::parse(&self.base()).map_err(anyhow::Error::from)?;
-                Box::new(Plain::with_fixtures(&base, Arc::clone(&self.store)).await?)
-            }
-            Engine::OneWorker | Engine::ThreeWorkers => Box::new(Flight(self.cluster.sql().await?)),
-        };
-        Ok(Database {
-            session,
-            name: if engine == Engine::Plain { "plain" } else { "cluster" },
-        })
-    }
+    Ok(site)
 }
 
-/// A session over Flight SQL.
-struct Flight(SqlClient);
-
-#[async_trait]
-impl Session for Flight {
-    async fn run(&mut self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-        let answer = self.0.execute(sql).await?;
-        Ok((Arc::clone(&answer.schema), answer.collect().await?))
+/// Every file with rows must consist of several blocks.
+async fn check_blocks(site: &Site) -> Result<()> {
+    let files = site.cluster.dfs().list_located("/fixtures", true).await?;
+    ensure!(files.len() > 20, "only {} fixture files", files.len());
+    for file in files.iter().filter(|file| !file.status.path.contains("/nothing/")) {
+        let blocks = file.blocks.blocks.len();
+        ensure!(blocks >= 2, "{} has {blocks} block(s)", file.status.path);
     }
+    Ok(())
+}
+
+async fn connect(site: &Site, engine: Engine) -> Result<Database, Failure> {
+    let session: Box<dyn Session> = match engine {
+        Engine::Plain => {
+            let base = Url::parse(&site.base()).map_err(anyhow::Error::from)?;
+            Box::new(Plain::with_fixtures(&base, Arc::clone(&site.store)).await?)
+        }
+        Engine::OneWorker | Engine::ThreeWorkers | Engine::TinyMemory => Box::new(site.session().await?),
+    };
+    Ok(Database {
+        session,
+        name: if engine == Engine::Plain { "plain" } else { "cluster" },
+    })
 }

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use quarry_sql_tests::cells::Type;
 use quarry_sql_tests::engine::Database;
-use sqllogictest::{MakeConnection, Runner, strict_column_validator};
+use sqllogictest::{MakeConnection, Record, Runner, strict_column_validator};
 
 /// One `.slt` file.
 #[derive(Debug, Clone)]
@@ -30,6 +31,13 @@ pub(crate) fn all() -> Result<Vec<SltFile>> {
     }
     ensure!(!files.is_empty(), "no .slt file under {}", root.display());
     Ok(files)
+}
+
+/// How many statements and queries a file has.
+pub(crate) fn records(file: &SltFile) -> Result<usize> {
+    let records = sqllogictest::parse_file::<Type>(&file.path)?;
+    let runs = |record: &Record<Type>| matches!(record, Record::Statement { .. } | Record::Query { .. });
+    Ok(records.iter().filter(|record| runs(record)).count())
 }
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>> {

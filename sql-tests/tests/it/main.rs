@@ -9,9 +9,11 @@ mod record;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Conclusion, Trial};
+use quarry_sql_tests::generated::Range;
 
 use clusters::Clusters;
+use files::SltFile;
 
 fn main() -> anyhow::Result<ExitCode> {
     if std::env::var_os("QUARRY_SLT_RECORD").is_some() {
@@ -30,10 +32,43 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(clusters.run(engine, &file)?)
         })
     });
-    let whole = Arc::clone(&clusters);
-    let every_worker = Trial::test("every_worker_takes_part", move || Ok(whole.every_worker_takes_part()?));
-    let conclusion = libtest_mimic::run(&arguments, trials.chain([every_worker]).collect());
+    let checks: [(&str, fn(&Clusters) -> anyhow::Result<()>); 3] = [
+        ("every_worker_takes_part", Clusters::every_worker_takes_part),
+        ("little_memory_spills", Clusters::little_memory_spills),
+        ("generated_queries", |clusters| {
+            clusters.generated(range_from_environment())
+        }),
+    ];
+    let checks = checks.map(|(name, check)| {
+        let clusters = Arc::clone(&clusters);
+        Trial::test(name, move || Ok(check(&clusters)?))
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.chain(checks).collect());
+    println!("{}", summary(&files, &conclusion)?);
     // Before the process ends: the clusters' data lies in temporary directories, and their roles want to say goodbye.
     clusters.shutdown()?;
     Ok(conclusion.exit_code())
+}
+
+/// What ran, in numbers.
+fn summary(files: &[SltFile], conclusion: &Conclusion) -> anyhow::Result<String> {
+    let records = files.iter().map(files::records).sum::<anyhow::Result<usize>>()?;
+    Ok(format!(
+        "sql-tests: {} files with {records} records, each on {} engines; {} trials run, {} with differences",
+        files.len(),
+        clusters::ENGINES.len(),
+        conclusion.num_passed + conclusion.num_failed,
+        conclusion.num_failed
+    ))
+}
+
+/// 2,000 queries of one seed, or what `QUARRY_GENERATED` says: `queries` or `queries@seed`.
+fn range_from_environment() -> Range {
+    let wanted = std::env::var("QUARRY_GENERATED").unwrap_or_default();
+    let (queries, seed) = wanted.split_once('@').unwrap_or((&wanted, ""));
+    Range {
+        seed: seed.parse().unwrap_or(1),
+        first: 0,
+        queries: queries.parse().unwrap_or(2_000),
+    }
 }

@@ -1,0 +1,302 @@
+//! Runs [generated](crate::generator) queries on a cluster and on plain DataFusion, and compares.
+//!
+//! The tables change every [`QUERIES_PER_WORLD`] queries. On the cluster they are Parquet files of many row groups and blocks, for plain
+//! DataFusion batches in memory: what reads the files is not part of the oracle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result};
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use datafusion::datasource::MemTable;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
+use tokio::task::JoinSet;
+
+use crate::compare::difference;
+use crate::engine::{Plain, Session, answer};
+use crate::generator::{self, Query, Random, Table, shrink};
+use crate::site::{Flight, Site};
+
+/// Queries over the same tables.
+pub const QUERIES_PER_WORLD: u64 = 250;
+/// Block size of the cluster, in bytes: a table has several blocks.
+pub const BLOCK: u64 = 4096;
+/// Queries that run at a time.
+const LANES: usize = 4;
+/// Files of a table, and row groups of a file.
+const FILES: usize = 3;
+const GROUPS: usize = 3;
+/// Queries tried while shrinking one that differs.
+const SHRINK_TRIES: usize = 400;
+
+/// Which queries to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Range {
+    /// Seed of everything.
+    pub seed: u64,
+    /// Number of the first query.
+    pub first: u64,
+    /// How many.
+    pub queries: u64,
+}
+
+/// What a run did.
+#[derive(Debug, Default, Clone)]
+pub struct Report {
+    /// Queries run.
+    pub queries: u64,
+    /// Of those, how many had rows.
+    pub with_rows: u64,
+    /// How many failed on both sides, as they must if they fail at all.
+    pub failed_alike: u64,
+    /// Rows compared.
+    pub rows: u64,
+    /// What differed, each with how to run it again.
+    pub differences: Vec<String>,
+}
+
+impl Report {
+    fn add(&mut self, other: Self) {
+        self.queries += other.queries;
+        self.with_rows += other.with_rows;
+        self.failed_alike += other.failed_alike;
+        self.rows += other.rows;
+        self.differences.extend(other.differences);
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for difference in &self.differences {
+            writeln!(f, "{difference}\n")?;
+        }
+        let Self {
+            queries,
+            with_rows,
+            failed_alike,
+            rows,
+            differences,
+        } = self;
+        let differences = differences.len();
+        write!(
+            f,
+            "generated queries: {queries} run, {with_rows} with rows, {rows} rows compared, {failed_alike} refused by both, \
+             {differences} differences"
+        )
+    }
+}
+
+/// Runs queries on `site`, which is a cluster with blocks of [`BLOCK`] bytes.
+///
+/// # Errors
+/// Tables cannot be made, or the cluster is gone. Queries that fail or differ are in the report.
+pub async fn run(site: &Site, range: Range) -> Result<Report> {
+    let mut report = Report::default();
+    let (mut next, end) = (range.first, range.first + range.queries);
+    while next < end {
+        let world = next / QUERIES_PER_WORLD;
+        let last = end.min((world + 1) * QUERIES_PER_WORLD);
+        let world = Arc::new(World::make(site, range.seed, world).await?);
+        report.add(world.run(site, next..last).await?);
+        world.drop_tables(site).await?;
+        next = last;
+    }
+    Ok(report)
+}
+
+/// Tables on both sides.
+struct World {
+    seed: u64,
+    schema: String,
+    tables: Vec<Table>,
+    /// Of the whole run, for messages.
+    run_seed: u64,
+}
+
+impl World {
+    async fn make(site: &Site, run_seed: u64, number: u64) -> Result<Self> {
+        let seed = Random::new(run_seed).fork(number).next();
+        let world = Self {
+            seed,
+            schema: format!("world_{run_seed}_{number}"),
+            tables: generator::tables(seed),
+            run_seed,
+        };
+        world.load(site).await.context("making the tables")?;
+        Ok(world)
+    }
+
+    async fn load(&self, site: &Site) -> Result<()> {
+        let mut session = site.session().await?;
+        session.run(&format!("CREATE SCHEMA {}", self.schema)).await?;
+        for table in &self.tables {
+            let directory = format!("{}/{}", self.schema, table.name);
+            for (number, rows) in parts(&table.rows, FILES).into_iter().enumerate() {
+                let path = Path::from(format!("{directory}/part-{number}.parquet"));
+                site.store.put(&path, Bytes::from(parquet(&rows)?).into()).await?;
+            }
+            let (schema, name, base) = (&self.schema, &table.name, site.base());
+            let statement =
+                format!("CREATE EXTERNAL TABLE {schema}.{name} STORED AS PARQUET LOCATION '{base}/{directory}/'");
+            session.run(&statement).await.with_context(|| statement)?;
+        }
+        Ok(())
+    }
+
+    async fn drop_tables(&self, site: &Site) -> Result<()> {
+        let mut session = site.session().await?;
+        session.run(&format!("DROP SCHEMA {} CASCADE", self.schema)).await?;
+        Ok(())
+    }
+
+    async fn run(self: &Arc<Self>, site: &Site, numbers: std::ops::Range<u64>) -> Result<Report> {
+        let next = Arc::new(AtomicU64::new(numbers.start));
+        let mut lanes = JoinSet::new();
+        for _ in 0..LANES {
+            let lane = Arc::clone(self).lane(self.pair(site).await?, Arc::clone(&next), numbers.end);
+            lanes.spawn(lane);
+        }
+        let mut report = Report::default();
+        while let Some(lane) = lanes.join_next().await {
+            report.add(lane.context("a lane of queries")?);
+        }
+        Ok(report)
+    }
+
+    async fn lane(self: Arc<Self>, mut pair: Pair, next: Arc<AtomicU64>, end: u64) -> Report {
+        let mut report = Report::default();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= end {
+                return report;
+            }
+            self.one(&mut pair, number, &mut report).await;
+        }
+    }
+
+    async fn pair(&self, site: &Site) -> Result<Pair> {
+        let mut cluster = site.session().await?;
+        cluster.run(&format!("USE {}", self.schema)).await?;
+        let config = SessionConfig::new()
+            .with_target_partitions(4)
+            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+            // Otherwise DataFusion forgets a condition with such a subquery over a relation of one row without columns.
+            .set_bool(
+                "datafusion.optimizer.enable_physical_uncorrelated_scalar_subquery",
+                false,
+            );
+        let context = SessionContext::new_with_config(config);
+        for table in &self.tables {
+            let partitions = parts(&table.rows, 2).into_iter().map(|rows| vec![rows]).collect();
+            let memory = MemTable::try_new(table.rows.schema(), partitions)?;
+            context.register_table(table.name.as_str(), Arc::new(memory))?;
+        }
+        Ok(Pair {
+            plain: Plain::over(context),
+            cluster,
+        })
+    }
+
+    async fn one(&self, pair: &mut Pair, number: u64, report: &mut Report) {
+        let query = generator::query(self.seed, number, &self.tables);
+        report.queries += 1;
+        match pair.compare(&query).await {
+            Outcome::Same(rows) => {
+                report.rows += rows;
+                report.with_rows += u64::from(rows > 0);
+            }
+            Outcome::FailAlike => report.failed_alike += 1,
+            Outcome::Differ(found) => {
+                let small = pair.shrink(query.clone()).await;
+                report.differences.push(self.describe(number, &query, &found, &small));
+            }
+        }
+    }
+
+    fn describe(&self, number: u64, query: &Query, found: &str, (small, reason): &(Query, String)) -> String {
+        let seed = self.run_seed;
+        format!(
+            "query {number} of seed {seed} differs; again: cargo run -p quarry-sql-tests --bin generate -- --seed {seed} --first {number} \
+             --queries 1\n{query}\n{found}\nshrunk: {small}\n{reason}"
+        )
+    }
+}
+
+/// A session with each engine over the same tables.
+struct Pair {
+    plain: Plain,
+    cluster: Flight,
+}
+
+/// What became of a query.
+enum Outcome {
+    /// So many equal rows.
+    Same(u64),
+    /// Neither engine takes it.
+    FailAlike,
+    /// What is different.
+    Differ(String),
+}
+
+impl Pair {
+    async fn compare(&mut self, query: &Query) -> Outcome {
+        let sql = query.to_string();
+        let (expected, found) = futures::join!(answer(&mut self.plain, &sql), answer(&mut self.cluster, &sql));
+        match (expected, found) {
+            (Ok(expected), Ok(found)) => match difference(&expected, &found, query.is_ordered()) {
+                None => Outcome::Same(expected.rows.len() as u64),
+                Some(difference) => Outcome::Differ(difference),
+            },
+            (Err(_), Err(_)) => Outcome::FailAlike,
+            (Ok(expected), Err(error)) => Outcome::Differ(format!(
+                "{} rows expected, the cluster failed: {error:#}",
+                expected.rows.len()
+            )),
+            (Err(error), Ok(found)) => Outcome::Differ(format!(
+                "plain DataFusion failed: {error:#}; the cluster found {} rows",
+                found.rows.len()
+            )),
+        }
+    }
+
+    /// The smallest query near `query` on which the engines still differ, and how.
+    async fn shrink(&mut self, mut query: Query) -> (Query, String) {
+        let (mut reason, mut tries) = (String::new(), 0);
+        'smaller: loop {
+            for smaller in shrink::smaller(&query) {
+                tries += 1;
+                if tries > SHRINK_TRIES {
+                    return (query, reason);
+                }
+                if let Outcome::Differ(found) = self.compare(&smaller).await {
+                    (query, reason) = (smaller, found);
+                    continue 'smaller;
+                }
+            }
+            return (query, reason);
+        }
+    }
+}
+
+/// Cuts rows into runs of nearly equal length.
+fn parts(rows: &RecordBatch, count: usize) -> Vec<RecordBatch> {
+    let cut = |number: usize| rows.num_rows() * number / count;
+    (0..count)
+        .map(|number| rows.slice(cut(number), cut(number + 1) - cut(number)))
+        .collect()
+}
+
+fn parquet(rows: &RecordBatch) -> Result<Vec<u8>> {
+    let group = rows.num_rows().div_ceil(GROUPS).max(1);
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(group))
+        .build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties))?;
+    writer.write(rows)?;
+    Ok(writer.into_inner()?)
+}
