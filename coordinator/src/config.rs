@@ -18,6 +18,9 @@ pub struct CoordinatorConfig {
     pub address: SocketAddr,
     /// Serve on an address that other machines reach although clients are not authenticated.
     pub insecure: bool,
+    /// File of the users who may log in, each with a password, a token, or both: `[users.ada]`, `password = ".."`, `token = ".."`; readable by its
+    /// owner alone. Absent: clients are who they say they are, or anonymous.
+    pub users_file: Option<PathBuf>,
     /// RPC address of the NameNode, `host:port`.
     pub namenode: String,
     /// User in whose name catalog files are kept in the distributed file system.
@@ -101,6 +104,7 @@ impl Default for CoordinatorConfig {
         Self {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8040),
             insecure: false,
+            users_file: None,
             namenode: "127.0.0.1:8020".to_owned(),
             user: "quarry".to_owned(),
             domain_socket: None,
@@ -153,7 +157,7 @@ impl CoordinatorConfig {
         let mut problems = Vec::new();
         if !self.address.ip().is_loopback() && !self.insecure {
             problems.push(format!(
-                "address {} is reachable from other machines and clients are not authenticated; use 127.0.0.1, or set `insecure = true`",
+                "address {} is reachable from other machines, and neither are clients authenticated by default nor connections encrypted; use 127.0.0.1, or set `insecure = true`",
                 self.address
             ));
         }

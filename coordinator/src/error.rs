@@ -86,7 +86,7 @@ pub enum Error {
     #[error("distributed file system: {0}")]
     Storage(#[from] quarry_dfs_client::Error),
     /// Planning or running a query failed; [`kind`](Self::kind) looks inside.
-    #[error("{0}")]
+    #[error("{}", with_position(.0))]
     Query(#[source] DataFusionError),
     /// Broken invariant of ours.
     #[error("internal error: {0}")]
@@ -193,6 +193,18 @@ impl From<Error> for DataFusionError {
     }
 }
 
+/// The planner's text with the place in the statement that it means, in the parser's words for a place.
+fn with_position(error: &DataFusionError) -> String {
+    let place = error
+        .diagnostic()
+        .and_then(|diagnostic| diagnostic.span)
+        .map(|span| span.start);
+    match place {
+        Some(place) if place.line > 0 => format!("{error} at Line: {}, Column: {}", place.line, place.column),
+        _ => error.to_string(),
+    }
+}
+
 fn kind_of_storage(error: &quarry_dfs_client::Error) -> ErrorKind {
     use quarry_dfs_client::Error as Dfs;
     match error {
@@ -261,6 +273,16 @@ mod tests {
         assert_eq!(kind("select nothing from (values (1)) t(a)").await, ErrorKind::NotFound);
         assert_eq!(kind("selec 1").await, ErrorKind::Invalid);
         assert_eq!(kind("select sum(1, 2, 3)").await, ErrorKind::Invalid);
+    }
+
+    #[tokio::test]
+    async fn planning_errors_say_where() {
+        let mut state = SessionContext::new().state();
+        state.config_mut().options_mut().sql_parser.collect_spans = true;
+        let sql = "select a,\n  nothing from (values (1)) t(a)";
+        let error = SessionContext::new_with_state(state).sql(sql).await.unwrap_err();
+        let text = Error::from(error).to_string();
+        assert!(text.ends_with("at Line: 2, Column: 3"), "{text}");
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod session;
 pub mod settings;
 pub mod statement;
 pub mod system;
+mod users;
 mod wire_types;
 
 pub use config::{CoordinatorConfig, StatementLimits};

@@ -26,13 +26,14 @@ use crate::config::CoordinatorConfig;
 use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::flight_sql::auth::ConnectionId;
-use crate::flight_sql::{FlightSql, MAX_REQUEST_BYTES};
+use crate::flight_sql::{FlightSql, Lifetimes, MAX_REQUEST_BYTES};
 use crate::members::WorkerState;
 use crate::planning_thread::PlanningThreads;
 use crate::query::QueryRegistry;
 use crate::session::Sessions;
 use crate::statement::Dispatcher;
 use crate::system::{SystemTables, WorkerRow};
+use crate::users::Users;
 
 /// Pings on silent connections, and how long an answer may take: a client that vanished is noticed within their sum.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -76,6 +77,7 @@ impl Coordinator {
         store: Arc<dyn CatalogStore>,
     ) -> Result<CoordinatorHandle> {
         config.validate().map_err(Error::Configuration)?;
+        let users = Users::load(config.users_file.as_deref()).map_err(|problem| Error::Configuration(vec![problem]))?;
         let bind = |source| Error::Bind {
             address: config.address,
             source,
@@ -85,7 +87,7 @@ impl Coordinator {
         let catalog = Arc::new(Catalog::new(store, config.catalog_refresh));
         await_catalog(&catalog, &config).await?;
         let execution = Execution::start(config.execution(), files)?;
-        let parts = Parts::new(&config, catalog, &execution)?;
+        let parts = Parts::new(&config, users, catalog, &execution)?;
         Ok(CoordinatorHandle {
             shared: Arc::new(Shared::serve(listener, address, &config, &execution, parts)),
         })
@@ -123,7 +125,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(config: &CoordinatorConfig, catalog: Arc<Catalog>, execution: &Execution) -> Result<Self> {
+    fn new(config: &CoordinatorConfig, users: Users, catalog: Arc<Catalog>, execution: &Execution) -> Result<Self> {
         let sessions = Arc::new(Sessions::new(config.session_idle, config.max_sessions));
         let queries = Arc::new(QueryRegistry::new(config.admission.clone()));
         let membership = execution.membership().clone();
@@ -145,8 +147,12 @@ impl Parts {
         let service = FlightSql::new(
             Arc::new(dispatcher),
             Arc::clone(&sessions),
+            users,
             Handle::current(),
-            config.session_idle,
+            Lifetimes {
+                idle: config.session_idle,
+                result: config.result_expiry,
+            },
         )?;
         Ok(Self {
             sessions,
@@ -239,7 +245,7 @@ impl Shared {
                 tracing::error!(%error, "the Flight SQL server ended");
             }
         });
-        tasks.spawn(expire(service, sessions, config.result_expiry, stop.clone()));
+        tasks.spawn(expire(service, sessions, stop.clone()));
         tracing::info!(%address, namenode = config.namenode, schema = SYSTEM_SCHEMA, "coordinator serves Flight SQL");
         Self {
             address,
@@ -251,14 +257,14 @@ impl Shared {
 }
 
 /// Forgets what nobody uses any more, until the end.
-async fn expire(service: FlightSql, sessions: Arc<Sessions>, result_expiry: Duration, stop: CancellationToken) {
+async fn expire(service: FlightSql, sessions: Arc<Sessions>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EXPIRY_INTERVAL);
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
             _ = ticks.tick() => {
-                service.expire(result_expiry);
+                service.expire();
                 sessions.expire(Instant::now());
             }
         }

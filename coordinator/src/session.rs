@@ -29,6 +29,17 @@ pub enum SessionKey {
     Connection(u64),
 }
 
+/// What a client wants of every session that it opens: headers of its calls, which JDBC makes of URL properties.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// Catalog, if not the one there is.
+    pub catalog: Option<String>,
+    /// Schema of names without one.
+    pub schema: Option<String>,
+    /// Settings by key.
+    pub settings: BTreeMap<String, String>,
+}
+
 /// One client's session. Cheap to share; changes are seen by later statements.
 #[derive(Debug)]
 pub struct Session {
@@ -43,6 +54,7 @@ pub struct Session {
 struct SessionState {
     schema: String,
     settings: Settings,
+    defaults: Defaults,
     last_used: Instant,
 }
 
@@ -51,6 +63,7 @@ impl Session {
         let state = SessionState {
             schema: DEFAULT_SCHEMA.to_owned(),
             settings: Settings::default(),
+            defaults: Defaults::default(),
             last_used: Instant::now(),
         };
         Self {
@@ -93,6 +106,16 @@ impl Session {
     /// The change's own.
     pub fn change_settings<T>(&self, change: impl FnOnce(&mut Settings) -> Result<T>) -> Result<T> {
         change(&mut self.state.lock().settings)
+    }
+
+    /// Whether these defaults are in force already: each call brings them, and must not undo what the client said since.
+    pub fn has_defaults(&self, defaults: &Defaults) -> bool {
+        self.state.lock().defaults == *defaults
+    }
+
+    /// Remembers the defaults that were put in force.
+    pub fn set_defaults(&self, defaults: Defaults) {
+        self.state.lock().defaults = defaults;
     }
 
     fn touch(&self, now: Instant) {
@@ -148,6 +171,20 @@ impl Sessions {
         self.make_room();
         self.inner.lock().open(SessionKey::Token(token.clone()), user);
         Ok(token)
+    }
+
+    /// The session of a token that is the user's own rather than given out by us.
+    pub fn of_own_token(&self, token: &str, user: &str) -> Arc<Session> {
+        let key = SessionKey::Token(token.to_owned());
+        let now = Instant::now();
+        if let Some(session) = self.inner.lock().sessions.get(&key)
+            && session.idle(now) < self.idle_limit
+        {
+            session.touch(now);
+            return Arc::clone(session);
+        }
+        self.make_room();
+        self.inner.lock().open(key, user)
     }
 
     /// The session of a client, started now if it is known by cookie or connection only.

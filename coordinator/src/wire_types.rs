@@ -7,12 +7,16 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Schema, SchemaRef};
 
 use crate::error::{Error, Result};
 
 /// Batches are cut so that one message stays well below the 16 MiB that ADBC takes.
 pub(crate) const MAX_BATCH_BYTES: usize = 8 << 20;
+
+/// Keys of a column's metadata in Flight SQL: how many digits, and how many of them after the point.
+pub(crate) const PRECISION: &str = "ARROW:FLIGHT:SQL:PRECISION";
+pub(crate) const SCALE: &str = "ARROW:FLIGHT:SQL:SCALE";
 
 /// The type that a client gets for a type of the engine.
 #[must_use]
@@ -51,6 +55,40 @@ pub(crate) fn plain_schema(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
+/// The schema of a query's result: plain types, and for decimals the digits in the metadata where JDBC looks for them.
+#[must_use]
+pub(crate) fn result_schema(schema: &Schema) -> SchemaRef {
+    let plain = plain_schema(schema);
+    let fields = plain.fields().iter().map(|field| match digits(field.data_type()) {
+        Some((precision, scale)) => {
+            let mut metadata = field.metadata().clone();
+            metadata.insert(PRECISION.to_owned(), precision.to_string());
+            metadata.insert(SCALE.to_owned(), scale.to_string());
+            Arc::new(field.as_ref().clone().with_metadata(metadata))
+        }
+        None => Arc::clone(field),
+    });
+    let fields: Vec<FieldRef> = fields.collect();
+    Arc::new(Schema::new_with_metadata(fields, plain.metadata().clone()))
+}
+
+/// The same columns, each of which may be NULL.
+#[must_use]
+pub(crate) fn nullable_schema(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter();
+    let fields: Vec<Field> = fields.map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
+/// Precision and scale of a decimal.
+#[must_use]
+pub(crate) fn digits(data_type: &DataType) -> Option<(u8, i8)> {
+    match data_type {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => Some((*precision, *scale)),
+        _ => None,
+    }
+}
+
 /// A parameter as it is shown to a client that is to bind it: nullable, and in the one unit that JDBC writes times in.
 #[must_use]
 pub(crate) fn parameter_schema(schema: &Schema) -> SchemaRef {
@@ -59,6 +97,9 @@ pub(crate) fn parameter_schema(schema: &Schema) -> SchemaRef {
         let data_type = match plain_type(field.data_type()) {
             DataType::Timestamp(..) => DataType::Timestamp(TimeUnit::Millisecond, None),
             DataType::Time64(_) | DataType::Time32(_) => DataType::Time32(TimeUnit::Millisecond),
+            // JDBC writes days into whatever kind of date is shown, and knows decimals of 128 bits only.
+            DataType::Date64 => DataType::Date32,
+            DataType::Decimal256(_, scale) => DataType::Decimal128(DECIMAL128_MAX_PRECISION, scale),
             DataType::LargeUtf8 | DataType::Null => DataType::Utf8,
             other => other,
         };
@@ -187,6 +228,39 @@ mod tests {
             *shown.field(0),
             Field::new("$1", DataType::Timestamp(TimeUnit::Millisecond, None), true)
         );
+    }
+
+    #[test]
+    fn parameters_have_the_types_that_jdbc_can_bind() {
+        let types = [
+            DataType::Date64,
+            DataType::Decimal256(50, 2),
+            DataType::Utf8View,
+            DataType::LargeUtf8,
+        ];
+        let fields = types.into_iter().map(|data_type| Field::new("$", data_type, false));
+        let shown = parameter_schema(&Schema::new(fields.collect::<Vec<_>>()));
+        let shown: Vec<_> = shown.fields().iter().map(|field| field.data_type().clone()).collect();
+        let expected = [
+            DataType::Date32,
+            DataType::Decimal128(38, 2),
+            DataType::Utf8,
+            DataType::Utf8,
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn decimals_of_a_result_tell_their_digits() {
+        let schema = Schema::new(vec![
+            Field::new("d", DataType::Decimal64(12, 3), true),
+            Field::new("i", DataType::Int64, true),
+        ]);
+        let shown = result_schema(&schema);
+        assert_eq!(shown.field(0).data_type(), &DataType::Decimal128(12, 3));
+        let metadata = shown.field(0).metadata();
+        assert_eq!((metadata[PRECISION].as_str(), metadata[SCALE].as_str()), ("12", "3"));
+        assert!(shown.field(1).metadata().is_empty());
     }
 
     #[test]

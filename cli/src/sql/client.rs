@@ -15,6 +15,8 @@ use futures::{StreamExt, TryStreamExt};
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
+/// Environment variable with the password for servers that have a list of users.
+const PASSWORD: &str = "QUARRY_PASSWORD";
 /// Connecting gives up after this.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An idle connection is probed this often, so that a vanished coordinator ends a waiting query.
@@ -94,7 +96,7 @@ impl Answer {
 }
 
 impl SqlClient {
-    /// Connects to `url` (`http://host:port`) and opens a session as `user`.
+    /// Connects to `url` (`http://host:port`) and opens a session as `user`, with the password of the environment if there is one.
     ///
     /// # Errors
     /// [`Error::Connect`].
@@ -113,7 +115,7 @@ impl SqlClient {
         let mut flight = FlightSqlServiceClient::new_from_inner(inner);
         // The server's answer carries the session's token, which the client then sends with every call.
         flight
-            .handshake(user, "")
+            .handshake(user, &std::env::var(PASSWORD).unwrap_or_default())
             .await
             .map_err(|error| refused(error.to_string()))?;
         Ok(Self {

@@ -25,12 +25,12 @@ use quarry_engine::id::QueryId;
 use quarry_engine::session::{QuarryOptions, pack_execution_options};
 use tokio::runtime::Handle;
 
-use super::Attempt;
 use super::engine::Compression;
 use super::explain::{figures_text, stages_text};
 use super::handlers::{Slots, by_held_bytes};
 use super::pump::{Progress, executed_already, pump};
 use super::record::{Record, RecordingChannels};
+use super::{Attempt, Gauge};
 use crate::members::WorkerInfo;
 use crate::planning::shape::fits_the_wire;
 use crate::registration::Membership;
@@ -251,6 +251,11 @@ impl Attempt for DistributedAttempt {
             ),
         };
         format!("{plan}\n{}{}", stages_text(&figures.stages), figures_text(&figures))
+    }
+
+    fn gauge(&self) -> Option<Gauge> {
+        let record = Arc::clone(&self.record);
+        Some(Gauge::new(move || record.ended_share()))
     }
 
     async fn figures(&self) -> QueryFigures {

@@ -78,8 +78,36 @@ pub trait Attempt: Send + Sync {
     /// time for workers that still owe their metrics, and says so if they do not come.
     async fn explain_analyze(&self) -> String;
 
+    /// How far the run is, for as long as somebody asks; `None` if it cannot be told.
+    fn gauge(&self) -> Option<Gauge> {
+        None
+    }
+
     /// What the run did. Bounded wait as with [`explain_analyze`](Self::explain_analyze).
     async fn figures(&self) -> QueryFigures;
+}
+
+/// Tells from outside how far a running attempt is. Cheap to copy, and keeps nothing running.
+#[derive(Clone)]
+pub struct Gauge(Arc<dyn Fn() -> f64 + Send + Sync>);
+
+impl Gauge {
+    /// A gauge that `read` answers for: from 0 to 1.
+    pub fn new(read: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// How far it is now, from 0 to 1.
+    #[must_use]
+    pub fn read(&self) -> f64 {
+        (self.0)().clamp(0.0, 1.0)
+    }
+}
+
+impl std::fmt::Debug for Gauge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Gauge").field(&self.read()).finish()
+    }
 }
 
 /// A shared engine.

@@ -93,6 +93,16 @@ impl Record {
         tokio::time::timeout(timeout, all).await.is_ok()
     }
 
+    /// Which part of the tasks that were sent out has ended, from 0 to 1.
+    pub(super) fn ended_share(&self) -> f64 {
+        let tasks = self.tasks.lock();
+        if tasks.is_empty() {
+            return 0.0;
+        }
+        let ended = tasks.values().filter(|task| task.ended).count();
+        ended as f64 / tasks.len() as f64
+    }
+
     pub(super) fn figures(&self) -> Recorded {
         let tasks = self.tasks.lock();
         let mut scans: BTreeMap<(usize, usize), ScanFigures> = BTreeMap::new();

@@ -10,7 +10,7 @@ use arrow_flight::sql::{
     ActionCreatePreparedStatementRequest, Any, Command, ProstMessageExt,
 };
 use arrow_flight::{
-    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightInfo,
+    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightEndpoint, FlightInfo,
     RenewFlightEndpointRequest,
 };
 use bytes::Bytes;
@@ -174,11 +174,13 @@ impl Inner {
     }
 
     fn renew(&self, request: RenewFlightEndpointRequest) -> Result<Option<Bytes>, Status> {
-        let endpoint = request
+        let mut endpoint = request
             .endpoint
             .ok_or_else(|| status::bad_request("RenewFlightEndpoint without endpoint"))?;
         let renewed = handle_of(&endpoint).is_some_and(|handle| self.results.renew(&handle));
         if renewed {
+            let expires = endpoint.expiration_time.get_or_insert_default();
+            (expires.seconds, expires.nanos) = self.lifetimes.result_expires();
             bare(&endpoint)
         } else {
             Err(status::of(&Error::not_found("result", "of this endpoint")))
@@ -277,7 +279,7 @@ fn schema_or_nothing(schema: &Schema) -> Result<Bytes> {
 }
 
 /// The result handle in an endpoint's ticket.
-fn handle_of(endpoint: &arrow_flight::FlightEndpoint) -> Option<String> {
+fn handle_of(endpoint: &FlightEndpoint) -> Option<String> {
     match info::decode(&endpoint.ticket.as_ref()?.ticket) {
         Ok(Command::TicketStatementQuery(ticket)) => String::from_utf8(ticket.statement_handle.to_vec()).ok(),
         _ => None,

@@ -1,7 +1,8 @@
 //! Who is calling: handshake, bearer tokens, cookies, connections.
 //!
-//! Clients are believed, as HDFS's simple authentication believes them: that is why the configuration keeps such a server on the
-//! loopback address. What is checked is the form, and that a token is one we gave out.
+//! Without a users file clients are believed, as HDFS's simple authentication believes them: that is why the configuration keeps such a server
+//! on the loopback address. What is checked is the form, and that a token is one we gave out. With a users file each call needs the token of
+//! a handshake, or one from the file.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,7 @@ use tonic::{Extensions, Status, Streaming};
 use super::status;
 use crate::error::{Error, Result};
 use crate::session::{ANONYMOUS, Session, SessionKey, Sessions};
+use crate::users::Users;
 
 /// Cookie that names a session, by the Arrow format.
 pub(super) const COOKIE: &str = "arrow_flight_session_id";
@@ -38,11 +40,25 @@ impl ConnectionId {
 /// The session of a call.
 pub(super) fn session(
     sessions: &Sessions,
+    users: &Users,
     metadata: &MetadataMap,
     extensions: &Extensions,
 ) -> Result<Arc<Session>, Status> {
-    let session = key(metadata, extensions).and_then(|key| sessions.of(&key));
+    let session = key(metadata, extensions).and_then(|key| session_of(sessions, users, &key));
     session.map_err(|error| status::of(&error))
+}
+
+fn session_of(sessions: &Sessions, users: &Users, key: &SessionKey) -> Result<Arc<Session>> {
+    match key {
+        SessionKey::Token(token) => match users.of_token(token) {
+            Some(user) => Ok(sessions.of_own_token(token, user)),
+            None => sessions.of(key),
+        },
+        SessionKey::Cookie(_) | SessionKey::Connection(_) if users.are_required() => Err(Error::Unauthenticated(
+            "this server has a list of users; log in with user and password, or with a token".to_owned(),
+        )),
+        SessionKey::Cookie(_) | SessionKey::Connection(_) => sessions.of(key),
+    }
 }
 
 /// How the caller of a call is recognized.
@@ -66,7 +82,7 @@ pub(super) fn key(metadata: &MetadataMap, extensions: &Extensions) -> Result<Ses
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Credentials {
     Bearer(String),
-    Basic { user: String },
+    Basic { user: String, password: String },
 }
 
 /// Reads the header. ADBC sends it twice with one value.
@@ -86,9 +102,10 @@ fn authorization(metadata: &MetadataMap) -> Result<Option<Credentials>> {
     if scheme.eq_ignore_ascii_case("basic") {
         let decoded = BASE64_STANDARD.decode(value.trim()).map_err(|_| malformed())?;
         let decoded = String::from_utf8(decoded).map_err(|_| malformed())?;
-        let (user, _password) = decoded.split_once(':').ok_or_else(malformed)?;
+        let (user, password) = decoded.split_once(':').ok_or_else(malformed)?;
         return Ok(Some(Credentials::Basic {
             user: checked_user(user)?,
+            password: password.to_owned(),
         }));
     }
     Err(malformed())
@@ -126,29 +143,36 @@ fn cookie(metadata: &MetadataMap) -> Option<String> {
 /// Answers a handshake: the token of the caller's session, new unless it sent one.
 pub(super) async fn handshake(
     sessions: &Sessions,
+    users: &Users,
     metadata: &MetadataMap,
     messages: &mut Streaming<HandshakeRequest>,
 ) -> Result<String> {
-    match authorization(metadata)? {
+    let (user, password) = match authorization(metadata)? {
         Some(Credentials::Bearer(token)) => {
-            sessions.of(&SessionKey::Token(token.clone()))?;
-            Ok(token)
+            session_of(sessions, users, &SessionKey::Token(token.clone()))?;
+            return Ok(token);
         }
-        Some(Credentials::Basic { user }) => sessions.login(&user),
-        None => sessions.login(&user_in_message(messages).await?),
+        Some(Credentials::Basic { user, password }) => (user, password),
+        None => credentials_in_message(messages).await?,
+    };
+    if users.knows(&user, &password) {
+        sessions.login(&user)
+    } else {
+        tracing::warn!(user, "refused: unknown user or wrong password");
+        Err(Error::Unauthenticated("unknown user or wrong password".to_owned()))
     }
 }
 
 /// Older clients send user and password in the message; an empty or missing one is an anonymous client.
-async fn user_in_message(messages: &mut Streaming<HandshakeRequest>) -> Result<String> {
+async fn credentials_in_message(messages: &mut Streaming<HandshakeRequest>) -> Result<(String, String)> {
     let message = tokio::time::timeout(HANDSHAKE_TIMEOUT, messages.message()).await;
     let message = message.map_err(|_| Error::Unauthenticated("no handshake message came".to_owned()))?;
     match message {
         Ok(Some(request)) if !request.payload.is_empty() => {
             let auth = BasicAuth::decode(request.payload).map_err(|_| malformed())?;
-            checked_user(&auth.username)
+            Ok((checked_user(&auth.username)?, auth.password))
         }
-        Ok(_) => Ok(ANONYMOUS.to_owned()),
+        Ok(_) => Ok((ANONYMOUS.to_owned(), String::new())),
         Err(_) => Err(Error::Unauthenticated("the handshake broke off".to_owned())),
     }
 }
@@ -207,6 +231,10 @@ mod tests {
     fn basic_credentials_name_the_user() {
         let header = format!("Basic {}", BASE64_STANDARD.encode("ada:secret:with:colons"));
         let credentials = authorization(&headers(&[("authorization", &header)])).unwrap();
-        assert_eq!(credentials, Some(Credentials::Basic { user: "ada".into() }));
+        let expected = Credentials::Basic {
+            user: "ada".into(),
+            password: "secret:with:colons".into(),
+        };
+        assert_eq!(credentials, Some(expected));
     }
 }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use arrow_flight::sql::{Any, Command, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, SchemaResult, Ticket};
 use bytes::Bytes;
-use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::ipc::writer::IpcWriteOptions;
 use prost::Message;
+use quarry_engine::id::QueryId;
 use tonic::Status;
 
 use super::{Inner, metadata, status};
 use crate::error::{Error, Result};
+use crate::query::PendingResult;
 use crate::session::Session;
 
 /// Decodes a Flight SQL command.
@@ -28,49 +29,49 @@ impl Inner {
         session: &Arc<Session>,
         descriptor: FlightDescriptor,
     ) -> Result<FlightInfo, Status> {
-        let info = match decode(&descriptor.cmd)? {
-            Command::CommandStatementQuery(command) => {
-                no_transaction(command.transaction_id.as_ref())?;
-                self.submit(session, &command.query, None).await
+        let command = decode(&descriptor.cmd)?;
+        let info = match self.submit(session, &command).await? {
+            Some(submitted) => {
+                let outline = Outline::of(&submitted);
+                let handle = self.keep(submitted.pending)?;
+                outline.info(Some(ticket(handle)))?
             }
-            Command::CommandPreparedStatementQuery(command) => {
-                match self.prepared.get(&command.prepared_statement_handle) {
-                    Ok(prepared) => self.submit(session, &prepared.sql, prepared.values).await,
-                    Err(error) => Err(status::of(&error)),
-                }
-            }
-            command => self.metadata_info(&command, descriptor.cmd.clone()),
+            None => self.metadata_info(&command, descriptor.cmd.clone())?,
         };
-        Ok(info?.with_descriptor(descriptor))
+        Ok(info.with_descriptor(descriptor))
     }
 
-    async fn submit(
-        &self,
-        session: &Arc<Session>,
-        sql: &str,
-        values: Option<RecordBatch>,
-    ) -> Result<FlightInfo, Status> {
-        let submitted = self.dispatcher.submit(session, sql, values).await;
-        let (pending, is_command) = submitted.map_err(|failed| status::of_query(&failed.error, failed.query))?;
-        let query = pending.query.id;
-        let schema = SchemaRef::clone(&pending.schema);
-        let handle = self
-            .results
-            .put(pending)
-            .map_err(|error| status::of_query(&error, query))?;
-        let ticket = TicketStatementQuery {
-            statement_handle: handle.into(),
+    /// Plans a query or executes what changes something; `None` if the command asks for metadata.
+    pub(super) async fn submit(&self, session: &Arc<Session>, command: &Command) -> Result<Option<Submitted>, Status> {
+        let (sql, values) = match command {
+            Command::CommandStatementQuery(command) => {
+                no_transaction(command.transaction_id.as_ref())?;
+                (Arc::from(command.query.as_str()), None)
+            }
+            Command::CommandPreparedStatementQuery(command) => {
+                let prepared = self.prepared.get(&command.prepared_statement_handle);
+                let prepared = prepared.map_err(|error| status::of(&error))?;
+                (prepared.sql, prepared.values)
+            }
+            _ => return Ok(None),
         };
-        let info = info(&schema, ticket.as_any().encode_to_vec().into())?;
-        // A command's count of rows is known; statements that change data would say here how many.
-        let records = if is_command { 0 } else { -1 };
-        Ok(info.with_total_records(records).with_app_metadata(query.to_string()))
+        let submitted = self.dispatcher.submit(session, &sql, values).await;
+        let (pending, is_command) = submitted.map_err(|failed| status::of_query(&failed.error, failed.query))?;
+        Ok(Some(Submitted { pending, is_command }))
+    }
+
+    /// Keeps a result until it is fetched.
+    pub(super) fn keep(&self, pending: PendingResult) -> Result<String, Status> {
+        let query = pending.query.id;
+        self.results
+            .put(pending)
+            .map_err(|error| status::of_query(&error, query))
     }
 
     /// Metadata is asked for again with the same command: it needs no state here.
-    fn metadata_info(&self, command: &Command, ticket: Bytes) -> Result<FlightInfo, Status> {
+    pub(super) fn metadata_info(&self, command: &Command, ticket: Bytes) -> Result<FlightInfo, Status> {
         let schema = metadata::schema_of(command, &self.constants).ok_or_else(|| unsupported(command))?;
-        info(&schema, ticket)
+        info(&schema, Some(ticket))
     }
 
     /// Answers `GetSchema`. Nothing is executed.
@@ -82,6 +83,15 @@ impl Inner {
         let schema = match decode(&descriptor.cmd)? {
             Command::CommandStatementQuery(command) => self.described_schema(session, &command.query).await?,
             Command::CommandPreparedStatementQuery(command) => {
+                let prepared = self
+                    .prepared
+                    .get(&command.prepared_statement_handle)
+                    .map_err(|error| status::of(&error))?;
+                self.described_schema(session, &prepared.sql).await?
+            }
+            // What an update returns is its count, not rows; still, it must be one that can be planned.
+            Command::CommandStatementUpdate(command) => self.described_schema(session, &command.query).await?,
+            Command::CommandPreparedStatementUpdate(command) => {
                 let prepared = self
                     .prepared
                     .get(&command.prepared_statement_handle)
@@ -101,11 +111,65 @@ impl Inner {
     }
 }
 
-/// One endpoint, always, and without location: the result comes from here.
-fn info(schema: &Schema, ticket: Bytes) -> Result<FlightInfo, Status> {
-    let endpoint = FlightEndpoint::new().with_ticket(Ticket { ticket });
+/// A statement that was planned or executed.
+pub(super) struct Submitted {
+    /// Its result.
+    pub(super) pending: PendingResult,
+    /// Whether it changed something.
+    pub(super) is_command: bool,
+}
+
+/// What an info says of a result besides where it is.
+pub(super) struct Outline {
+    schema: SchemaRef,
+    query: QueryId,
+    records: i64,
+}
+
+impl Outline {
+    fn of(submitted: &Submitted) -> Self {
+        // A command's count of rows is known; statements that change data would say here how many.
+        let records = if submitted.is_command { 0 } else { -1 };
+        Self {
+            records,
+            ..Self::of_query(submitted.pending.query.id, &submitted.pending.schema)
+        }
+    }
+
+    /// That of a query, whose rows nobody has counted.
+    pub(super) fn of_query(query: QueryId, schema: &SchemaRef) -> Self {
+        Self {
+            schema: Arc::clone(schema),
+            query,
+            records: -1,
+        }
+    }
+
+    /// The info: with one endpoint, or none if the result cannot be fetched yet.
+    pub(super) fn info(&self, ticket: Option<Bytes>) -> Result<FlightInfo, Status> {
+        let info = info(&self.schema, ticket)?;
+        Ok(info
+            .with_total_records(self.records)
+            .with_app_metadata(self.query.to_string()))
+    }
+}
+
+/// The ticket of a result.
+pub(super) fn ticket(handle: String) -> Bytes {
+    let ticket = TicketStatementQuery {
+        statement_handle: handle.into(),
+    };
+    ticket.as_any().encode_to_vec().into()
+}
+
+/// One endpoint if there is anything to fetch, and without location: the result comes from here.
+fn info(schema: &Schema, ticket: Option<Bytes>) -> Result<FlightInfo, Status> {
     let info = FlightInfo::new().try_with_schema(schema).map_err(broken)?;
-    Ok(info.with_endpoint(endpoint).with_total_records(-1).with_total_bytes(-1))
+    let info = info.with_total_records(-1).with_total_bytes(-1);
+    Ok(match ticket {
+        Some(ticket) => info.with_endpoint(FlightEndpoint::new().with_ticket(Ticket { ticket })),
+        None => info,
+    })
 }
 
 fn broken(error: impl std::fmt::Display) -> Status {

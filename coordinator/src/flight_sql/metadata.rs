@@ -10,6 +10,7 @@ use datafusion::arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::ipc::writer::IpcWriteOptions;
 
+use super::columns::described;
 use crate::catalog::{CATALOG, INFORMATION_SCHEMA, SYSTEM_SCHEMA};
 use crate::error::{Error, Result};
 use crate::pattern::Like;
@@ -174,7 +175,7 @@ async fn tables(
     if request.include_schema {
         let schemas = listed
             .iter()
-            .map(|table| encode_schema(table.columns.as_deref().unwrap_or(&Schema::empty())));
+            .map(|table| encode_schema(&described(table, is_system(table))));
         columns.push(Arc::new(BinaryArray::from_iter_values(
             schemas.collect::<Result<Vec<_>>>()?,
         )));
@@ -194,8 +195,12 @@ fn sort(listed: &mut [Listed], request: &CommandGetTables, current_schema: &str)
     });
 }
 
+fn is_system(table: &Listed) -> bool {
+    table.schema == SYSTEM_SCHEMA || table.schema == INFORMATION_SCHEMA
+}
+
 fn table_type(table: &Listed) -> &'static str {
-    if table.schema == SYSTEM_SCHEMA || table.schema == INFORMATION_SCHEMA {
+    if is_system(table) {
         TABLE_TYPES[0]
     } else if table.is_view {
         TABLE_TYPES[2]

@@ -13,16 +13,32 @@ use futures::stream::BoxStream;
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{FlightSql, Inner, auth, info, metadata, status, stream};
+use super::{FlightSql, Inner, auth, defaults, info, metadata, status, stream};
 use crate::error::Error;
 use crate::query::results::Fetched;
-use crate::session::{Session, SessionKey};
+use crate::session::{Defaults, Session, SessionKey};
 
 type Stream<T> = BoxStream<'static, Result<T, Status>>;
 
+/// Who calls, and what the headers ask for.
+struct Caller {
+    session: Arc<Session>,
+    defaults: Defaults,
+}
+
+impl Caller {
+    async fn session(self, inner: &Inner) -> Result<Arc<Session>, Status> {
+        inner.begin(self.session, self.defaults).await
+    }
+}
+
 impl FlightSql {
-    fn session<T>(&self, request: &Request<T>) -> Result<Arc<Session>, Status> {
-        auth::session(&self.inner.sessions, request.metadata(), request.extensions())
+    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let headers = request.metadata();
+        Ok(Caller {
+            session: auth::session(&self.inner.sessions, &self.inner.users, headers, request.extensions())?,
+            defaults: defaults::of(headers).map_err(|error| status::of(&error))?,
+        })
     }
 }
 
@@ -41,7 +57,7 @@ impl FlightService for FlightSql {
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
         let (metadata, _, mut messages) = request.into_parts();
-        let token = auth::handshake(&self.inner.sessions, &metadata, &mut messages).await;
+        let token = auth::handshake(&self.inner.sessions, &self.inner.users, &metadata, &mut messages).await;
         let token = token.map_err(|error| status::of(&error))?;
         let bearer = format!("Bearer {token}").parse();
         let bearer: MetadataValue<_> = bearer.map_err(|_| status::of(&Error::Internal("token".to_owned())))?;
@@ -61,30 +77,24 @@ impl FlightService for FlightSql {
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
-        let session = self.session(&request)?;
+        let session = self.caller(&request)?.session(&self.inner).await?;
         Ok(Response::new(
             self.inner.flight_info(&session, request.into_inner()).await?,
         ))
     }
 
-    /// The query is planned, and its result can be fetched at once: there is nothing to poll for.
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
-        let session = self.session(&request)?;
-        let info = self.inner.flight_info(&session, request.into_inner()).await?;
-        Ok(Response::new(PollInfo {
-            info: Some(info),
-            progress: Some(1.0),
-            ..PollInfo::default()
-        }))
+        let session = self.caller(&request)?.session(&self.inner).await?;
+        Ok(Response::new(self.inner.poll(&session, request.into_inner()).await?))
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
-        let session = self.session(&request)?;
+        let session = self.caller(&request)?.session(&self.inner).await?;
         Ok(Response::new(self.inner.schema(&session, request.get_ref()).await?))
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        let session = self.session(&request)?;
+        let session = self.caller(&request)?.session(&self.inner).await?;
         match info::decode(&request.get_ref().ticket)? {
             Command::TicketStatementQuery(ticket) => self.inner.fetch(&ticket.statement_handle),
             command => self.inner.metadata(&session, command).await,
@@ -92,7 +102,7 @@ impl FlightService for FlightSql {
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        let session = self.session(&request)?;
+        let session = self.caller(&request)?.session(&self.inner).await?;
         let result = self.inner.put(&session, request.into_inner()).await?;
         Ok(Response::new(futures::stream::iter([Ok(result)]).boxed()))
     }
@@ -106,7 +116,7 @@ impl FlightService for FlightSql {
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         let key = auth::key(request.metadata(), request.extensions()).map_err(|error| status::of(&error))?;
-        let session = self.session(&request)?;
+        let session = self.caller(&request)?.session(&self.inner).await?;
         let action = request.into_inner();
         let result = self.inner.action(&session, &key, &action).await?;
         let results = result.map(|body| Ok(arrow_flight::Result { body }));
@@ -156,6 +166,7 @@ impl Inner {
                 let _runtime = self.runtime.enter();
                 stream::of_rows(run.start(), schema, query.id)
             }
+            Fetched::Started(rows) => stream::of_rows(rows, schema, query.id),
             Fetched::Stored(batches) => stream::of_batches(batches, schema, Some(query.id)),
         };
         let mut response = Response::new(rows);

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use quarry_engine::figures::QueryFigures;
 use quarry_engine::id::QueryId;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
 use crate::error::{Error, ErrorKind};
+use crate::execution::Gauge;
 
 /// Longest SQL text kept in a record, in bytes.
 const MAX_SQL: usize = 64 << 10;
@@ -76,6 +78,10 @@ pub struct Query {
     admission: Arc<Admission>,
     begin: Instant,
     progress: Mutex<Progress>,
+    /// How far the attempt is that runs now.
+    gauge: Mutex<Option<Gauge>>,
+    /// Rows have come, or it is over.
+    ready: Notify,
 }
 
 /// What changes while a query runs.
@@ -115,6 +121,8 @@ impl Query {
             admission: Arc::clone(admission),
             begin: Instant::now(),
             progress: Mutex::new(progress),
+            gauge: Mutex::default(),
+            ready: Notify::new(),
         }
     }
 
@@ -147,6 +155,7 @@ impl Query {
             progress.state = state;
             if state.is_over() {
                 progress.elapsed = Some(self.begin.elapsed());
+                self.ready.notify_waiters();
             }
         }
     }
@@ -163,17 +172,52 @@ impl Query {
             progress.error = Some(error.to_string());
             progress.state = state;
             progress.elapsed = Some(self.begin.elapsed());
+            self.ready.notify_waiters();
         }
     }
 
-    /// One more run of it begins.
-    pub fn begin_attempt(&self) {
+    /// One more run of it begins; `gauge` tells how far it is.
+    pub fn begin_attempt(&self, gauge: Option<Gauge>) {
         self.progress.lock().attempts += 1;
+        *self.gauge.lock() = gauge;
     }
 
     /// Rows were handed over.
     pub fn add_rows(&self, rows: usize) {
         self.progress.lock().rows += rows as u64;
+        self.ready.notify_waiters();
+    }
+
+    /// How much of it is done, from 0 to 1: 1 only when it is over.
+    pub fn share(&self) -> f64 {
+        match self.state() {
+            QueryState::Planning | QueryState::Planned | QueryState::Queued => 0.0,
+            QueryState::Running => self.gauge.lock().as_ref().map_or(0.0, |gauge| gauge.read().min(0.99)),
+            _ => 1.0,
+        }
+    }
+
+    /// Whether there is something to fetch, or there will be nothing any more.
+    pub fn is_ready(&self) -> bool {
+        let progress = self.progress.lock();
+        progress.rows > 0 || progress.state.is_over()
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn ready(&self) {
+        loop {
+            let changed = self.ready.notified();
+            tokio::pin!(changed);
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            if self.is_ready() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// What an attempt did.
@@ -196,6 +240,20 @@ mod tests {
         let progress = query.progress();
         assert_eq!(progress.state, QueryState::Cancelled);
         assert_eq!(progress.elapsed, query.progress().elapsed);
+    }
+
+    #[tokio::test]
+    async fn a_query_is_ready_with_its_first_rows_or_its_end() {
+        let query = Query::new(1, "ada", "select 1", &Arc::default());
+        query.advance(QueryState::Running);
+        assert!(!query.is_ready());
+        assert_eq!(query.share(), 0.0);
+        query.begin_attempt(Some(Gauge::new(|| 0.5)));
+        assert_eq!(query.share(), 0.5);
+        tokio::join!(query.ready(), async { query.add_rows(1) });
+        let empty = Query::new(1, "ada", "select 1 where false", &Arc::default());
+        tokio::join!(empty.ready(), async { empty.advance(QueryState::Finished) });
+        assert_eq!(empty.share(), 1.0);
     }
 
     #[test]

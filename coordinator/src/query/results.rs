@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
 use super::record::{Query, QueryState};
-use super::run::Run;
+use super::run::{Rows, Run};
 use crate::error::{Error, Result};
 use crate::session::random_token;
 
@@ -17,6 +17,8 @@ use crate::session::random_token;
 pub enum Source {
     /// A query that starts when it is fetched, once.
     Run(Box<Run>),
+    /// A query that runs already, because its client polls; its rows are fetched once.
+    Started(Rows),
     /// Rows that are there already; they can be fetched again and again.
     Stored(Vec<RecordBatch>),
 }
@@ -46,6 +48,8 @@ struct Entry {
 pub enum Fetched {
     /// Start this.
     Run(Box<Run>),
+    /// Pass these on as they come.
+    Started(Rows),
     /// Send these.
     Stored(Vec<RecordBatch>),
 }
@@ -87,8 +91,20 @@ impl ResultStore {
         let PendingResult { query, schema, source } = entry.result;
         match source {
             Source::Run(run) => Ok((query, schema, Fetched::Run(run))),
+            Source::Started(rows) => Ok((query, schema, Fetched::Started(rows))),
             Source::Stored(rows) => Ok((query, schema, Fetched::Stored(rows))),
         }
+    }
+
+    /// The query and the columns of a result that waits; its waiting time starts anew.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch).
+    pub fn look(&self, handle: &str) -> Result<(Arc<Query>, SchemaRef)> {
+        let mut entries = self.entries.lock();
+        let entry = entries.get_mut(handle).ok_or_else(|| unknown(handle))?;
+        entry.touched = Instant::now();
+        Ok((Arc::clone(&entry.result.query), Arc::clone(&entry.result.schema)))
     }
 
     /// Starts the waiting time of a result anew. False if the handle is unknown.

@@ -205,7 +205,7 @@ async fn run_one(
     let mut attempt = first;
     let mut retries = 0;
     loop {
-        planner.query.begin_attempt();
+        planner.query.begin_attempt(attempt.gauge());
         let Err(error) = run_attempt(attempt.as_ref(), sink).await else {
             return finish(attempt.as_ref(), sink).await;
         };

@@ -13,6 +13,7 @@ mod command;
 mod kind;
 mod listing;
 mod names;
+mod parameter_types;
 mod parameters;
 mod parse;
 mod scope;
@@ -48,7 +49,7 @@ use crate::query::{PendingResult, Purpose, Query, QueryRegistry, QueryState, Run
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::system::SystemTables;
-use crate::wire_types::plain_schema;
+use crate::wire_types::{nullable_schema, result_schema};
 
 /// Makes the state that a statement's session starts from: functions, optimizer, planner, runtime, engine options.
 pub type BaseState = Arc<dyn Fn() -> SessionState + Send + Sync>;
@@ -329,7 +330,9 @@ impl Dispatcher {
             Outcome::Query { plans, first, purpose } => {
                 query.advance(QueryState::Planned);
                 let schema = match purpose {
-                    Purpose::Rows => plain_schema(&first.schema()),
+                    // Where one row of parameters has a value, the next may have NULL.
+                    Purpose::Rows if plans.len() > 1 => nullable_schema(&result_schema(&first.schema())),
+                    Purpose::Rows => result_schema(&first.schema()),
                     Purpose::Analyze => explain_schema(),
                 };
                 let timeout = scope.statement_timeout;
@@ -393,6 +396,8 @@ impl Dispatcher {
         options.catalog.information_schema = false;
         // Strings cross exchanges as they are (see the engine's options), so SQL makes plain ones, too.
         options.sql_parser.map_string_types_to_utf8view = false;
+        // For errors that say where.
+        options.sql_parser.collect_spans = true;
         settings.apply(options)?;
         Ok(state)
     }
@@ -424,10 +429,11 @@ async fn describe_one(statement: DfStatement, scope: &Scope) -> Result<Descripti
         }),
         Kind::Query(query) => {
             let plan = scope.plan(*query).await?;
-            let schema = plain_schema(plan.schema().as_arrow());
+            let parameters = parameters::schema_of(&plan)?;
+            let schema = result_schema(parameters::result_schema_of(plan)?.as_ref());
             Ok(Description {
                 schema,
-                parameters: parameters::schema_of(&plan)?,
+                parameters,
                 is_update: false,
             })
         }

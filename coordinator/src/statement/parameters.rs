@@ -9,6 +9,7 @@ use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::LogicalPlan;
 
+use super::parameter_types;
 use crate::error::{Error, Result};
 
 /// Rows of parameters that one statement takes at a time.
@@ -26,9 +27,27 @@ pub(crate) fn schema_of(plan: &LogicalPlan) -> Result<SchemaRef> {
     Ok(Arc::new(Schema::new(fields.collect::<Fields>())))
 }
 
+/// The columns of a query's result if each of its parameters has the type that is shown to clients.
+///
+/// # Errors
+/// As [`schema_of`].
+pub(crate) fn result_schema_of(plan: LogicalPlan) -> Result<SchemaRef> {
+    let parameters = schema_of(&plan)?;
+    if parameters.fields().is_empty() {
+        return Ok(Arc::clone(plan.schema().inner()));
+    }
+    let nulls = parameters
+        .fields()
+        .iter()
+        .map(|field| Ok(ScalarAndMetadata::from(ScalarValue::try_from(field.data_type())?)));
+    let nulls = nulls.collect::<Result<Vec<_>>>()?;
+    let bound = plan.with_param_values(ParamValues::List(nulls))?;
+    Ok(Arc::clone(bound.schema().inner()))
+}
+
 /// Types of a plan's parameters in order; `None` where the planner cannot tell.
 fn types_of(plan: &LogicalPlan) -> Result<Vec<Option<DataType>>> {
-    let found = plan.get_parameter_types()?;
+    let found = parameter_types::infer(plan)?;
     let mut types = vec![None; found.len()];
     for (name, data_type) in found {
         let position = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
@@ -38,7 +57,7 @@ fn types_of(plan: &LogicalPlan) -> Result<Vec<Option<DataType>>> {
                 "parameter {name}: parameters are `?`, or `$1`, `$2`, ... without a gap"
             )));
         };
-        *slot = data_type.filter(|data_type| *data_type != DataType::Null);
+        *slot = data_type;
     }
     Ok(types)
 }
@@ -130,6 +149,72 @@ mod tests {
         let types: Vec<_> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
         assert_eq!(types, [DataType::Utf8, DataType::Int64, DataType::Utf8]);
         assert!(schema.fields().iter().all(|field| field.is_nullable()));
+    }
+
+    #[tokio::test]
+    async fn types_are_found_wherever_a_value_may_stand() {
+        let int = DataType::Int64;
+        let text = DataType::Utf8;
+        for (sql, expected) in [
+            ("select a from t limit ? offset ?", vec![int.clone(), int.clone()]),
+            (
+                "select cast(? as date), ?::int",
+                vec![DataType::Date32, DataType::Int32],
+            ),
+            (
+                "select a + ?, ? - a, -? from t",
+                vec![int.clone(), int.clone(), text.clone()],
+            ),
+            ("select 1 from t where a = -?", vec![int.clone()]),
+            ("select 1 from t where ? between a and 5", vec![int.clone()]),
+            ("select 1 from t where ? in (a, 5)", vec![int.clone()]),
+            (
+                "select 1 from t where ? like b and b like ?",
+                vec![text.clone(), text.clone()],
+            ),
+            ("select substr('abc', ?, ?)", vec![int.clone(), int.clone()]),
+            (
+                "select coalesce(a, ?), coalesce(b, ?) from t",
+                vec![int.clone(), text.clone()],
+            ),
+            ("select round(?, 1)", vec![DataType::Float64]),
+            (
+                "select case when a > ? then ? else a end from t",
+                vec![int.clone(), int.clone()],
+            ),
+            ("select case b when ? then 1 end from t", vec![text.clone()]),
+            ("select 1 from t where ? or a = 1", vec![DataType::Boolean]),
+            ("select 1 from t group by a having count(*) > ?", vec![int.clone()]),
+            (
+                "select 1 from t where a = (select max(a) from t where b = ?)",
+                vec![text.clone()],
+            ),
+            ("select 1 from t where a in (select ? from t)", vec![text.clone()]),
+            (
+                "with c as (select * from t where a < ?) select * from c",
+                vec![int.clone()],
+            ),
+            (
+                "select $1 || b from t where a = $2 and b = $1",
+                vec![text.clone(), int.clone()],
+            ),
+            ("select ?", vec![text.clone()]),
+        ] {
+            let from_t = sql.replace("from t", "from (values (1, 'x')) t(a, b)");
+            let plan = plan(&from_t).await;
+            let schema = schema_of(&plan).unwrap();
+            let types: Vec<_> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
+            assert_eq!(types, expected, "{sql}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_parameter_in_the_result_has_the_type_that_is_shown() {
+        let schema = result_schema_of(plan("select ? as a, ? + 1 as b, 2 as c").await).unwrap();
+        let types: Vec<_> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
+        assert_eq!(types, [DataType::Utf8, DataType::Int64, DataType::Int64]);
+        assert!(schema.field(0).is_nullable());
+        assert_eq!(schema.field(0).name(), "a");
     }
 
     #[tokio::test]

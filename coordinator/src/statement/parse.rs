@@ -6,7 +6,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::ParserError;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use crate::config::StatementLimits;
 use crate::error::{Error, Result};
@@ -25,12 +25,15 @@ pub(crate) fn parse(sql: &str, limits: &StatementLimits) -> Result<VecDeque<Stat
     let mut tokens = tokenize(sql)?;
     guard::check_tokens(&tokens, limits)?;
     number_placeholders(&mut tokens)?;
+    let end = tokens.last().map(|token| token.span.end);
     let mut parser = DFParserBuilder::new(tokens)
         .with_dialect(&GenericDialect {})
         .with_recursion_limit(PARSER_RECURSION)
         .build()
         .map_err(syntax_error)?;
-    let statements = parser.parse_statements().map_err(syntax_error)?;
+    let statements = parser
+        .parse_statements()
+        .map_err(|error| at_end(syntax_error(error), end))?;
     if statements.is_empty() {
         return Err(Error::invalid("the text holds no SQL statement"));
     }
@@ -59,6 +62,16 @@ fn syntax_error(error: DataFusionError) -> Error {
             )),
         },
         other => Error::invalid(other.strip_backtrace()),
+    }
+}
+
+/// The parser says where it stumbled, except at the end of the text.
+fn at_end(error: Error, end: Option<Location>) -> Error {
+    match (error, end) {
+        (Error::Invalid(text), Some(end)) if text.ends_with("found: EOF") => {
+            Error::invalid(format!("{text} at Line: {}, Column: {}", end.line, end.column))
+        }
+        (error, _) => error,
     }
 }
 
@@ -128,6 +141,8 @@ mod tests {
             error("select 1\nfrom t t t")
         );
         assert!(error("select 'open").contains("Line: 1"));
+        let unfinished = error("select 1,\n  (2 +");
+        assert!(unfinished.ends_with("found: EOF at Line: 2, Column: 7"), "{unfinished}");
     }
 
     #[test]

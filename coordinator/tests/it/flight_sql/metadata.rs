@@ -95,10 +95,16 @@ async fn tables_are_filtered_and_carry_their_schemas() {
     assert_eq!(batches.len(), 1);
     let encoded = batches[0].column(4).as_binary::<i32>();
     assert_eq!(encoded.len(), 1);
-    assert_eq!(
-        try_schema_from_ipc_buffer(encoded.value(0)).unwrap().field(0).name(),
-        "l_order"
-    );
+    let described = try_schema_from_ipc_buffer(encoded.value(0)).unwrap();
+    assert_eq!(described.field(0).name(), "l_order");
+    let metadata = described.field(0).metadata();
+    for (key, value) in [
+        ("TYPE_NAME", "BIGINT"),
+        ("TABLE_NAME", "lines"),
+        ("SCHEMA_NAME", "default"),
+    ] {
+        assert_eq!(metadata[&format!("ARROW:FLIGHT:SQL:{key}")], value);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,4 +153,61 @@ async fn keys_are_empty_and_information_is_complete() {
     let (schema, batches) = fetch(&mut client, info).await.unwrap();
     assert_eq!(schema.fields().len(), 19);
     assert_eq!(batches[0].num_rows(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schema_of_every_command_can_be_asked_for() {
+    use arrow_flight::FlightDescriptor;
+    use arrow_flight::sql::*;
+    use prost::Message;
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let sql = |query: &str| CommandStatementQuery {
+        query: query.into(),
+        transaction_id: None,
+    };
+    let change = CommandStatementUpdate {
+        query: "create schema s".into(),
+        transaction_id: None,
+    };
+    let table = || (Some("quarry".to_owned()), Some("s".to_owned()), "t".to_owned());
+    let (catalog, db_schema, name) = table();
+    let primary = CommandGetPrimaryKeys {
+        catalog,
+        db_schema,
+        table: name,
+    };
+    let (catalog, db_schema, name) = table();
+    let imported = CommandGetImportedKeys {
+        catalog,
+        db_schema,
+        table: name,
+    };
+    let commands = [
+        (sql("select 1 as a, 'x' as b").as_any(), 2),
+        (sql("show schemas").as_any(), 2),
+        (sql("explain select 1").as_any(), 2),
+        (change.as_any(), 0),
+        (CommandGetCatalogs {}.as_any(), 1),
+        (CommandGetTableTypes {}.as_any(), 1),
+        (CommandGetDbSchemas::default().as_any(), 2),
+        (any_tables().as_any(), 4),
+        (CommandGetSqlInfo::default().as_any(), 2),
+        (CommandGetXdbcTypeInfo::default().as_any(), 19),
+        (primary.as_any(), 6),
+        (imported.as_any(), 13),
+    ];
+    for (command, columns) in commands {
+        let url = command.type_url.clone();
+        let descriptor = FlightDescriptor::new_cmd(command.encode_to_vec());
+        let answer = client.inner_mut().get_schema(descriptor).await;
+        let schema = Schema::try_from(&answer.unwrap_or_else(|error| panic!("{url}: {error}")).into_inner()).unwrap();
+        if columns > 0 || url.ends_with("Update") {
+            assert_eq!(schema.fields().len(), columns, "{url}");
+        }
+    }
+    assert!(
+        rows(&mut client, "show schemas like 's'").await.is_empty(),
+        "nothing was executed"
+    );
 }

@@ -167,3 +167,45 @@ async fn a_query_is_no_update_and_closed_handles_are_unknown() {
     let gone = client.inner_mut().get_flight_info(descriptor).await.unwrap_err();
     assert_eq!(gone.code(), Code::NotFound);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_preparing_says_is_what_is_streamed() {
+    let server = Server::start().await;
+    server.load_tables().await;
+    let mut client = server.client().await;
+    for sql in [
+        "select * from lines",
+        "select count(*), sum(l_quantity), avg(l_quantity), min(l_comment) from lines",
+        "select a.l_order, b.l_order from lines a join lines b on a.l_order = b.l_order where a.l_order < 5",
+        "select c_name, o.* from customers left join orders o on c_key = o_customer",
+        "select c_segment, count(*) over (partition by c_segment) from customers",
+        "select 1 as a union all select null",
+        "select case when l_order > 5 then 1.5 else 2 end from lines",
+        "select cast(1.5 as decimal(10, 3)) * 2",
+        "select [l_order], named_struct('a', l_order), arrow_cast(l_comment, 'Utf8View') from lines",
+        "show tables",
+        "explain select 1",
+        "select 1 where false",
+        "select distinct c_segment from customers order by 1",
+        "select exists (select 1 from lines), (select max(l_order) from lines)",
+    ] {
+        let mut prepared = client.prepare(sql.into(), None).await.unwrap();
+        let said = prepared.dataset_schema().unwrap().clone();
+        let info = prepared.execute().await.unwrap();
+        let (streamed, _) = fetch(&mut client, info).await.unwrap();
+        assert_eq!(said, *streamed, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decimals_tell_their_digits_in_the_metadata() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let prepared = client
+        .prepare("select cast(1.5 as decimal(10, 3)) as d".into(), None)
+        .await
+        .unwrap();
+    let metadata = prepared.dataset_schema().unwrap().field(0).metadata().clone();
+    assert_eq!(metadata["ARROW:FLIGHT:SQL:PRECISION"], "10");
+    assert_eq!(metadata["ARROW:FLIGHT:SQL:SCALE"], "3");
+}

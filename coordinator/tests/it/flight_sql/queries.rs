@@ -256,3 +256,76 @@ async fn get_schema_and_poll_answer_without_running() {
     let (_, batches) = fetch(&mut client, poll.info.unwrap()).await.unwrap();
     assert_eq!(text_rows(&batches), [["1"]]);
 }
+
+fn statement(sql: &str) -> FlightDescriptor {
+    let command = CommandStatementQuery {
+        query: sql.into(),
+        transaction_id: None,
+    };
+    FlightDescriptor::new_cmd(command.as_any().encode_to_vec())
+}
+
+async fn poll(client: &mut Client, descriptor: FlightDescriptor) -> Result<arrow_flight::PollInfo, tonic::Status> {
+    Ok(client.inner_mut().poll_flight_info(descriptor).await?.into_inner())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_polled_query_runs_until_there_is_something_to_fetch() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let long = "select count(*) from generate_series(1, 100000000000) a";
+    let first = poll(&mut client, statement(long)).await.unwrap();
+    let info = first.info.clone().unwrap();
+    assert!(info.endpoint.is_empty() && first.progress.unwrap() < 1.0, "{first:?}");
+    assert_eq!(info.clone().try_decode_schema().unwrap().fields().len(), 1);
+    assert!(first.expiration_time.is_some());
+    wait_for_state(&server, "100000000000", "running").await;
+    let again = poll(&mut client, first.flight_descriptor.unwrap()).await.unwrap();
+    cancel(&mut client, &info).await.unwrap();
+    let error = poll(&mut client, again.flight_descriptor.unwrap()).await.unwrap_err();
+    assert_eq!(error.code(), Code::Cancelled, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn polling_tells_a_querys_error_and_passes_on_long_results() {
+    let server = Server::start().await;
+    server.load_tables().await;
+    let mut client = server.client().await;
+    let wrong = statement("select 1 / (l_order - l_order) from lines");
+    let error = poll(&mut client, wrong).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+    let mut answer = poll(&mut client, statement("select * from lines")).await.unwrap();
+    while let Some(more) = answer.flight_descriptor {
+        answer = poll(&mut client, more).await.unwrap();
+    }
+    assert_eq!(answer.progress, Some(1.0));
+    let (_, batches) = fetch(&mut client, answer.info.unwrap()).await.unwrap();
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 40_000);
+    let empty = poll(&mut client, statement("select 1 where false")).await.unwrap();
+    assert!(fetch(&mut client, empty.info.unwrap()).await.is_ok());
+    let metadata = arrow_flight::sql::CommandGetCatalogs {};
+    let metadata = FlightDescriptor::new_cmd(metadata.as_any().encode_to_vec());
+    let answer = poll(&mut client, metadata).await.unwrap();
+    assert_eq!(
+        text_rows(&fetch(&mut client, answer.info.unwrap()).await.unwrap().1),
+        [["quarry"]]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_the_planner_say_where() {
+    let server = Server::start().await;
+    server.load_tables().await;
+    let mut client = server.client().await;
+    for (sql, place) in [
+        ("select l_order,\n  nothing from lines", "at Line: 2, Column: 3"),
+        ("select 1\nfrom lines\nwhere (1 +", "at Line: 3, Column: 11"),
+        (
+            "select a.l_order from lines a\n join nothing on true",
+            "at Line: 2, Column: 7",
+        ),
+    ] {
+        let (_, message) = failure(&mut client, sql).await;
+        assert!(message.contains(place), "{sql}: {message}");
+    }
+}

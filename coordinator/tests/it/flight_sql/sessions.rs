@@ -44,6 +44,61 @@ async fn anonymous_connections_have_sessions_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn headers_say_how_a_session_begins_and_not_how_it_goes_on() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    update(&mut client, "create schema s; create view s.v as select 7 as x")
+        .await
+        .unwrap();
+    let mut client = server.client().await;
+    client.set_header("catalog", "quarry");
+    client.set_header("schema", "s");
+    client.set_header("quarry.statement_timeout", "77s");
+    assert_eq!(rows(&mut client, "select x from v").await, [["7"]]);
+    assert_eq!(rows(&mut client, "show quarry.statement_timeout").await[0][1], "77s");
+    update(&mut client, "use default").await.unwrap();
+    assert_eq!(failure(&mut client, "select x from v").await.0, Code::NotFound);
+    for (name, value, code) in [
+        ("schema", "nowhere", Code::NotFound),
+        ("catalog", "nowhere", Code::NotFound),
+        ("database", "nowhere", Code::NotFound),
+        ("x-quarry-no-such-setting", "1", Code::InvalidArgument),
+    ] {
+        let mut client = server.client().await;
+        client.set_header(name, value);
+        assert_eq!(failure(&mut client, "select 1").await.0, code, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_users_lets_nobody_else_in() {
+    use std::os::unix::fs::PermissionsExt;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        file.path(),
+        "[users.ada]\npassword = \"right\"\n[users.robot]\ntoken = \"t0ken\"\n",
+    )
+    .unwrap();
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let server = Server::with(|config| config.users_file = Some(file.path().to_owned())).await;
+    let mut ada = server.client().await;
+    ada.handshake("ada", "right").await.unwrap();
+    let who = "select distinct \"user\" from system.sessions order by 1";
+    assert_eq!(rows(&mut ada, who).await, [["ada"]]);
+    let mut robot = server.client().await;
+    robot.set_token("t0ken".to_owned());
+    assert_eq!(rows(&mut robot, who).await, [["ada"], ["robot"]]);
+    for (user, password) in [("ada", "wrong"), ("eve", "right"), ("robot", "t0ken")] {
+        assert!(server.client().await.handshake(user, password).await.is_err(), "{user}");
+    }
+    let mut anonymous = server.client().await;
+    assert_eq!(failure(&mut anonymous, "select 1").await.0, Code::Unauthenticated);
+    let mut cookie = server.client().await;
+    cookie.set_header("cookie", "arrow_flight_session_id=0123456789abcdef0123456789abcdef");
+    assert_eq!(failure(&mut cookie, "select 1").await.0, Code::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn settings_outside_the_list_are_refused() {
     let server = Server::start().await;
     let mut client = server.client().await;
