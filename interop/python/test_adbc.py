@@ -208,6 +208,23 @@ class Adbc(unittest.TestCase):
                 expected = self.one(f"SELECT count(*) FROM tpch.lineitem WHERE {literal}")
                 self.assertEqual(self.one(f"SELECT count(*) FROM tpch.lineitem WHERE {condition}", (parameter,)), expected)
 
+    def test_each_row_of_parameters_adds_its_rows(self):
+        rows = pa.record_batch([pa.array([3, 1, 4, 2]), pa.array(["a", "b", "c", "d"])], names=["x", "y"])
+        found = self.ask("SELECT CAST(? AS BIGINT) * 10 AS ten, CAST(? AS VARCHAR) AS word", rows)
+        self.assertEqual(found.column("ten").to_pylist(), [30, 10, 40, 20])
+        self.assertEqual(found.column("word").to_pylist(), ["a", "b", "c", "d"])
+
+    def test_parameters_where_no_column_tells_their_type(self):
+        for sql, parameters, expected in [
+            ("SELECT count(*) FROM (SELECT * FROM tpch.nation LIMIT ?)", (7,), 7),
+            ("SELECT substr('abcdef', ?, ?)", (2, 3), "bcd"),
+            ("SELECT CASE WHEN ? > 1 THEN ? ELSE 'small' END", (2, "big"), "big"),
+            ("SELECT ?", ("text",), "text"),
+            ("SELECT ?", (5,), 5),
+        ]:
+            with self.subTest(sql=sql):
+                self.assertEqual(self.one(sql, parameters), expected)
+
     def test_preparing_tells_the_schema_and_runs_nothing(self):
         with self.connection.cursor() as cursor:
             schema = cursor.adbc_execute_schema("SELECT n_name, n_nationkey FROM tpch.nation")
@@ -268,6 +285,13 @@ class Adbc(unittest.TestCase):
         with self.connection.cursor() as cursor:
             cursor.execute("CREATE SCHEMA adbc_ddl")
         self.assertIn("adbc_ddl", self.schemas())
+        with self.connection.cursor() as cursor:
+            # Once: the second must find the schema of the first.
+            with self.assertRaises(adbc_driver_manager.Error) as failure:
+                cursor.execute("CREATE SCHEMA adbc_ddl")
+        self.assertEqual(failure.exception.status_code, adbc_driver_manager.AdbcStatusCode.ALREADY_EXISTS)
+        ran = "SELECT count(*) FROM system.queries WHERE sql = 'CREATE SCHEMA adbc_ddl'"
+        self.assertEqual(self.one(ran), 2)
         self.run_script("CREATE VIEW adbc_ddl.big AS SELECT * FROM tpch.orders WHERE o_totalprice > 300000")
         expected = self.one("SELECT count(*) FROM tpch.orders WHERE o_totalprice > 300000")
         self.assertGreater(expected, 0)
@@ -290,6 +314,7 @@ class Adbc(unittest.TestCase):
         self.assert_fails("SELECT * FROM tpch.no_such_table", "no_such_table")
         self.assert_fails("SELECT no_such_column FROM tpch.nation", "no_such_column")
         self.assert_fails("SELECT count(* FROM tpch.nation", "FROM", "Line: 1")
+        self.assert_fails("SELECT n_name,\n  no_such_column FROM tpch.nation", "Line: 2, Column: 3")
         self.assert_fails("SELEC 1", "SELEC")
         self.assert_fails("SELECT no_such_function(1)", "no_such_function")
         self.assert_fails("SELECT 'abc'::INT", "abc")

@@ -85,6 +85,14 @@ impl Cluster {
     /// # Errors
     /// As there.
     pub fn start_with(dir: &Path, nodes: u16, configuration: &str) -> Result<Self> {
+        Self::start_in(dir, nodes, configuration, &[])
+    }
+
+    /// As [`Self::start_with`], with additional environment variables.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_in(dir: &Path, nodes: u16, configuration: &str, variables: &[(&str, &str)]) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
         let file = dir.join("quarry.toml");
         std::fs::write(&file, configuration)?;
@@ -93,7 +101,7 @@ impl Cluster {
         command
             .args(["local", "--processes", "--nodes", &nodes.to_string(), "--dir"])
             .arg(dir);
-        command.envs(surroundings(dir));
+        command.envs(surroundings(dir)).envs(variables.iter().copied());
         // Stdin stays open: what ends the cluster is us.
         command.stdin(Stdio::piped());
         let mut process = Group::start("quarry local", &mut command)?;

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod data;
 pub mod differential;
 pub mod java;
+pub mod jdbc;
 pub mod oracle;
 mod process;
 pub use process::Finished;

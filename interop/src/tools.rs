@@ -17,6 +17,10 @@ pub enum Tool {
     HdfsOracle,
     /// Programs that run on the oracle's jars as their library: MapReduce's examples, JUnit.
     HdfsPrograms,
+    /// The Arrow Flight SQL JDBC driver 17.0.0, and sqlline.
+    Jdbc17,
+    /// The Arrow Flight SQL JDBC driver 18.3.0, and sqlline.
+    Jdbc18,
     /// A Python environment with hdfs-native, ADBC, pyarrow, PySpark and chDB.
     Python,
 }
@@ -27,6 +31,8 @@ impl Tool {
             Self::HadoopClient => "client-jars",
             Self::HdfsOracle => "oracle-jars",
             Self::HdfsPrograms => "program-jars",
+            Self::Jdbc17 => "jdbc-17-jars",
+            Self::Jdbc18 => "jdbc-18-jars",
             Self::Python => "python",
         }
     }
@@ -34,7 +40,7 @@ impl Tool {
     fn is_required(self) -> bool {
         match self {
             Self::HdfsOracle => env::var_os(ORACLE).is_some_and(|v| v == "1"),
-            Self::HadoopClient | Self::HdfsPrograms | Self::Python => {
+            Self::HadoopClient | Self::HdfsPrograms | Self::Jdbc17 | Self::Jdbc18 | Self::Python => {
                 env::var_os(INTEROP).is_some_and(|v| v == "required")
             }
         }

@@ -6,4 +6,5 @@ mod differential;
 mod fsshell;
 mod hadoop;
 mod hdfs_native;
+mod jdbc;
 mod spark;

@@ -1,0 +1,158 @@
+//! JDBC: programs of `java/jdbc` on a driver's jar, and sqlline, a shell for any driver, as a person uses it.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+
+use crate::USER;
+use crate::java::ClassPath;
+use crate::process::{Finished, Group};
+
+/// Arrow's memory on Java 17 wants it; the driver's documentation tells every user so.
+const OPENED: &str = "--add-opens=java.base/java.nio=ALL-UNNAMED";
+
+/// A driver with the programs of `java/jdbc`, compiled.
+#[derive(Debug)]
+pub struct Driver {
+    path: ClassPath,
+}
+
+impl Driver {
+    /// Compiles the programs into the empty folder `classes`; `jars` is the driver's folder.
+    ///
+    /// # Errors
+    /// `javac` is missing or does not like them.
+    pub fn new(jars: &Path, classes: &Path) -> Result<Self> {
+        std::fs::create_dir_all(classes)?;
+        let path = ClassPath::new(classes, &[jars]);
+        path.compile("jdbc")?;
+        Ok(Self { path })
+    }
+
+    fn java(&self) -> Result<Command> {
+        let mut command = self.path.java(USER)?;
+        // Days and times of day are compared as text.
+        command.arg(OPENED).arg("-Duser.timezone=UTC");
+        Ok(command)
+    }
+
+    /// Runs one of the programs and waits for its end.
+    ///
+    /// # Errors
+    /// It did not start, or took longer than `limit`.
+    pub fn run(&self, main: &str, args: &[&str], limit: Duration) -> Result<Finished> {
+        let mut command = self.java()?;
+        command.arg(main).args(args);
+        Group::run(&mut command, limit).with_context(|| format!("java {main}"))
+    }
+
+    /// Starts sqlline, connected to a coordinator, with these additional parts of the URL.
+    ///
+    /// # Errors
+    /// It did not start.
+    pub fn sqlline(&self, address: SocketAddr, further: &str) -> Result<SqlLine> {
+        let mut command = self.java()?;
+        let url = format!("jdbc:arrow-flight-sql://{address}/?useEncryption=false{further}");
+        command.args(["-Djline.terminal=dumb", "sqlline.SqlLine"]);
+        command.args(["-d", "org.apache.arrow.driver.jdbc.ArrowFlightJdbcDriver", "-u", &url]);
+        command.args(["-n", "ada", "-p", "secret"]);
+        command.args(["--color=false", "--outputFormat=csv", "--maxWidth=10000"]);
+        SqlLine::start(&mut command)
+    }
+}
+
+/// A running sqlline; ends when dropped.
+#[derive(Debug)]
+pub struct SqlLine {
+    process: Group,
+    input: ChildStdin,
+    heard: Arc<Heard>,
+    /// How much of what it said was waited for.
+    seen: usize,
+}
+
+/// What a program has said so far.
+#[derive(Debug, Default)]
+struct Heard {
+    text: Mutex<Vec<u8>>,
+    more: Condvar,
+}
+
+impl Heard {
+    fn listen(self: &Arc<Self>, mut pipe: impl Read + Send + 'static) {
+        let heard = Arc::clone(self);
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut bytes) {
+                let mut text = heard.text.lock().unwrap_or_else(PoisonError::into_inner);
+                text.extend_from_slice(&bytes[..count]);
+                heard.more.notify_all();
+            }
+        });
+    }
+}
+
+impl SqlLine {
+    fn start(command: &mut Command) -> Result<Self> {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut process = Group::start("sqlline", command)?;
+        let child = process.child();
+        let input = child.stdin.take().context("stdin is piped")?;
+        let heard = Arc::new(Heard::default());
+        heard.listen(child.stdout.take().context("stdout is piped")?);
+        heard.listen(child.stderr.take().context("stderr is piped")?);
+        Ok(Self {
+            process,
+            input,
+            heard,
+            seen: 0,
+        })
+    }
+
+    /// Types a line.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn say(&mut self, line: &str) -> Result<()> {
+        writeln!(self.input, "{line}").and_then(|()| self.input.flush())?;
+        Ok(())
+    }
+
+    /// Waits until it says `words`, and returns what it said since the last such wait, up to there.
+    ///
+    /// # Errors
+    /// It did not within `limit`: with what it said instead.
+    pub fn wait_for(&mut self, words: &str, limit: Duration) -> Result<String> {
+        let deadline = Instant::now() + limit;
+        let mut text = self.heard.text.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let new = String::from_utf8_lossy(&text[self.seen..]).into_owned();
+            if let Some(at) = new.find(words) {
+                self.seen += at + words.len();
+                return Ok(new[..at].to_owned());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                bail!("sqlline did not say {words:?} within {limit:?}; it said:\n{new}");
+            }
+            let waited = self.heard.more.wait_timeout(text, left);
+            text = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Ctrl-C.
+    pub fn interrupt(&self) {
+        self.process.signal(Signal::INT);
+    }
+}
