@@ -201,8 +201,6 @@ mod tests {
                 "select $1 || b from t where a = $2 and b = $1",
                 vec![text.clone(), int.clone()],
             ),
-            ("select upper(?)", vec![text.clone()]),
-            ("select abs(?) from t", vec![DataType::Float64]),
             ("select ?", vec![text.clone()]),
         ] {
             let from_t = sql.replace("from t", "from (values (1, 'x')) t(a, b)");
