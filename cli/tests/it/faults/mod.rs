@@ -10,3 +10,4 @@ mod flips;
 mod full_disk;
 mod kills;
 mod oracle;
+mod writes;
