@@ -12,3 +12,4 @@ mod full_disk;
 mod kills;
 mod oracle;
 mod queries;
+mod writes;
