@@ -270,11 +270,6 @@ impl Attempt for DistributedAttempt {
         Some(Gauge::new(move || record.ended_share()))
     }
 
-    fn gauge(&self) -> Option<Gauge> {
-        let record = Arc::clone(&self.record);
-        Some(Gauge::new(move || record.ended_share()))
-    }
-
     async fn figures(&self) -> QueryFigures {
         let waited = self.record.wait(METRICS_TIMEOUT).await;
         let recorded = self.record.figures();

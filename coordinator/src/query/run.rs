@@ -274,7 +274,7 @@ async fn collect_one(
     let mut attempt = first;
     let mut retries = 0;
     loop {
-        planner.query.begin_attempt();
+        planner.query.begin_attempt(attempt.gauge());
         let rows = async { Ok(attempt.execute()?.try_collect().await?) };
         let error: Error = match rows.await {
             Ok(rows) => {

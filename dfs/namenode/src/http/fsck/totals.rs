@@ -94,8 +94,8 @@ impl Totals {
             let _ = write!(text, " (Files currently being written: {})", self.open_files);
         }
         let _ = write!(text, "\n Total blocks (validated):\t{}", self.blocks);
-        if self.blocks > 0 {
-            let _ = write!(text, " (avg. block size {} B)", self.bytes / self.blocks);
+        if let Some(average) = self.bytes.checked_div(self.blocks) {
+            let _ = write!(text, " (avg. block size {average} B)");
         }
         if self.open_blocks > 0 {
             let _ = write!(text, " (Total open file blocks (not validated): {})", self.open_blocks);
