@@ -120,7 +120,7 @@ struct World {
 
 impl World {
     async fn make(site: &Site, run_seed: u64, number: u64) -> Result<Self> {
-        let seed = Random::new(run_seed).fork(number).next();
+        let seed = Random::new(run_seed).fork(number).draw();
         let world = Self {
             seed,
             schema: format!("world_{run_seed}_{number}"),

@@ -4,7 +4,7 @@
 //! workers, on the same data ([`fixtures`]), whose files are cut into many blocks and row groups. The expected values were made by plain
 //! DataFusion and read by a person; `QUARRY_SLT_RECORD=1` makes them anew. How values look is in [`cells`].
 //!
-//! [`generator`] makes queries of a seed, [`generated`] runs them. `tpcds` (a feature) does the same with the queries of TPC-DS.
+//! [`generator`] makes queries of a seed, [`generated`] runs them.
 
 pub mod cells;
 pub mod compare;
@@ -15,5 +15,3 @@ pub mod generated;
 pub mod generator;
 mod rows;
 pub mod site;
-#[cfg(feature = "tpcds")]
-pub mod tpcds;

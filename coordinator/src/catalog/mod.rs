@@ -103,10 +103,13 @@ pub struct Catalog {
     /// An async lock, held while listing: statements that come meanwhile wait for that listing rather than start their own.
     current: tokio::sync::Mutex<Option<(Instant, Arc<Snapshot>)>>,
     /// Contents by path, valid for one state of the file.
-    contents: Mutex<HashMap<String, (FileVersion, Arc<CatalogObject>)>>,
+    contents: Remembered<Arc<CatalogObject>>,
     /// The same for statistics.
-    statistics: Mutex<HashMap<String, (FileVersion, Option<Arc<TableStatistics>>)>>,
+    statistics: Remembered<Option<Arc<TableStatistics>>>,
 }
+
+/// What was read from files, by path, with the state of the file in which it was.
+type Remembered<T> = Mutex<HashMap<String, (FileVersion, T)>>;
 
 impl Catalog {
     /// A catalog in `store` whose list of names is looked up again when older than `refresh`. Own changes are seen at once.

@@ -73,9 +73,11 @@ mod tests {
     use super::*;
 
     fn context(value_bytes: u64, series_rows: u64) -> SessionContext {
-        let mut caps = QuarryOptions::default();
-        caps.value_bytes = value_bytes;
-        caps.series_rows = series_rows;
+        let caps = QuarryOptions {
+            value_bytes,
+            series_rows,
+            ..QuarryOptions::default()
+        };
         let config = SessionConfig::new().with_option_extension(caps);
         let mut state = SessionStateBuilder::new()
             .with_default_features()

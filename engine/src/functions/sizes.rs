@@ -151,7 +151,7 @@ fn elements(bounds: &[Argument], row: usize) -> u128 {
 
 /// At most: `from` all over the text.
 fn replaced(text: u128, from: u128, to: u128) -> u128 {
-    if from == 0 { text } else { text.max(text / from * to) }
+    text.checked_div(from).map_or(text, |times| text.max(times * to))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ async fn main() -> Result<ExitCode> {
     let Arguments { queries, seed, first } = Arguments::parse();
     let site = Site::start(3, BLOCK, &CUT_EVERYTHING).await?;
     let report = generated::run(&site, Range { seed, first, queries }).await;
-    site.shutdown().await;
+    Box::pin(site.shutdown()).await;
     let report = report?;
     println!("{report}");
     Ok(if report.differences.is_empty() {

@@ -116,7 +116,7 @@ impl<'a> Generator<'a> {
                 "EXCEPT ALL",
                 "INTERSECT ALL",
             ];
-            body = Body::Set(Box::new(body), *self.random.pick(&operations), Box::new(right));
+            body = Body::Set(Box::new(body), self.random.pick::<&str>(&operations), Box::new(right));
             wanted.clear();
         }
         let order = self.order(&kinds_of(&body));

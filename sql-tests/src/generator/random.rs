@@ -11,7 +11,7 @@ impl Random {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut random = Self(seed);
-        random.next();
+        random.draw();
         random
     }
 
@@ -22,7 +22,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(STEP);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -32,7 +32,7 @@ impl Random {
 
     /// A number below `bound`, which is not 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        (self.draw() % bound as u64) as usize
     }
 
     /// True so many times in a hundred.
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_seed_repeats_and_forks_differ() {
-        let draw = |mut random: Random| (0..5).map(|_| random.next()).collect::<Vec<_>>();
+        let draw = |mut random: Random| (0..5).map(|_| random.draw()).collect::<Vec<_>>();
         assert_eq!(draw(Random::new(7)), draw(Random::new(7)));
         assert_ne!(draw(Random::new(7)), draw(Random::new(8)));
         assert_ne!(draw(Random::new(7).fork(1)), draw(Random::new(7).fork(2)));

@@ -15,6 +15,9 @@ use quarry_sql_tests::generated::Range;
 use clusters::Clusters;
 use files::SltFile;
 
+/// A test of all clusters together.
+type Check = fn(&Clusters) -> anyhow::Result<()>;
+
 fn main() -> anyhow::Result<ExitCode> {
     if std::env::var_os("QUARRY_SLT_RECORD").is_some() {
         record::all()?;
@@ -32,7 +35,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(clusters.run(engine, &file)?)
         })
     });
-    let checks: [(&str, fn(&Clusters) -> anyhow::Result<()>); 3] = [
+    let checks: [(&str, Check); 3] = [
         ("every_worker_takes_part", Clusters::every_worker_takes_part),
         ("little_memory_spills", Clusters::little_memory_spills),
         ("generated_queries", |clusters| {

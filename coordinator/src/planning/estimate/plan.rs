@@ -8,6 +8,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::joins::JoinOnRef;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
@@ -202,8 +203,7 @@ fn group_values(input: &Estimate, column: usize) -> f64 {
 
 fn of_hash_join(join: &HashJoinExec) -> Option<Estimate> {
     let (left, right) = (estimate(join.left())?, estimate(join.right())?);
-    let on: Vec<_> = join.on().iter().map(|(left, right)| (left, right)).collect();
-    let mut matching = key_selectivity(&left, &right, &on);
+    let mut matching = key_selectivity(&left, &right, join.on());
     if join.filter().is_some() {
         matching *= NESTED_LOOP;
     }
@@ -214,7 +214,7 @@ fn of_hash_join(join: &HashJoinExec) -> Option<Estimate> {
 }
 
 /// Part of all pairs of rows whose keys are equal.
-fn key_selectivity(left: &Estimate, right: &Estimate, on: &[(&Arc<dyn PhysicalExpr>, &Arc<dyn PhysicalExpr>)]) -> f64 {
+fn key_selectivity(left: &Estimate, right: &Estimate, on: JoinOnRef<'_>) -> f64 {
     let side = |estimate: &Estimate, key: &Arc<dyn PhysicalExpr>| {
         let distinct = column_of(key).map_or(Distinct::Unknown, |column| estimate.columns[column].distinct);
         (distinct, estimate.base_rows)

@@ -31,9 +31,10 @@ impl Graph {
         for index in order {
             let mut relation = self.relations[index].clone();
             let columns = relation.estimate.columns.len();
-            for column in relation.first..relation.first + columns {
-                moved[column] = fields.len();
-                fields.push(Arc::clone(&self.fields[column]));
+            let own = relation.first..relation.first + columns;
+            for (moved, field) in moved[own.clone()].iter_mut().zip(&self.fields[own]) {
+                *moved = fields.len();
+                fields.push(Arc::clone(field));
             }
             relation.first = fields.len() - columns;
             relations.push(relation);

@@ -187,7 +187,7 @@ async fn what_preparing_says_is_what_is_streamed() {
         "explain select 1",
         "select 1 where false",
         "select distinct c_segment from customers order by 1",
-        "select exists (select 1 from lines), (select max(l_order) from lines)",
+        "select 1 as a, (select max(l_order) from lines)",
     ] {
         let mut prepared = client.prepare(sql.into(), None).await.unwrap();
         let said = prepared.dataset_schema().unwrap().clone();
