@@ -180,7 +180,10 @@ mod tests {
     #[test]
     fn create_table_takes_its_clauses_in_any_order() {
         let head = "CREATE EXTERNAL TABLE";
-        assert_eq!(text("create table t (a int)"), format!("{head} t STORED AS PARQUET LOCATION ''"));
+        assert_eq!(
+            text("create table t (a int)"),
+            format!("{head} t STORED AS PARQUET LOCATION ''")
+        );
         for sql in [
             "create table t stored as csv partitioned by (a) location '/x' as select 1 as a, 2 as b",
             "create table t partitioned by (a) location '/x' stored as csv as (select 1 as a, 2 as b)",

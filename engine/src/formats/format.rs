@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
 use datafusion::catalog::memory::DataSourceExec;
 use datafusion::common::config::{ConfigField, TableParquetOptions};
@@ -16,8 +17,10 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_orc::OrcFormat;
+use object_store::{ObjectMeta, ObjectStore};
 
 use super::definition::TableFormat;
+use super::open::footer_columns;
 use super::options::{self, Options};
 use super::source::FormatSource;
 
@@ -97,7 +100,7 @@ impl ReadFormat {
     ///
     /// # Errors
     /// None that [`new`](Self::new) would not have had.
-    pub(super) fn inferring(&self, path: &str) -> Result<Arc<dyn FileFormat>> {
+    fn inferring(&self, path: &str) -> Result<Arc<dyn FileFormat>> {
         let compression = options::compression(&self.options, path);
         Ok(match self.format {
             TableFormat::Parquet => Arc::clone(&self.parquet) as Arc<dyn FileFormat>,
@@ -113,6 +116,26 @@ impl ReadFormat {
             TableFormat::Orc => Arc::new(OrcFormat),
             TableFormat::Arrow => Arc::new(ArrowFormat),
         })
+    }
+
+    /// The columns of a file.
+    ///
+    /// # Errors
+    /// If the file cannot be read as one of this format.
+    pub(super) async fn columns_of(
+        &self,
+        path: &str,
+        meta: &ObjectMeta,
+        store: &Arc<dyn ObjectStore>,
+        state: &dyn Session,
+    ) -> Result<SchemaRef> {
+        if self.format == TableFormat::Arrow
+            && let Some(columns) = footer_columns(store, meta).await?
+        {
+            return Ok(columns);
+        }
+        let format = self.inferring(path)?;
+        format.infer_schema(state, store, std::slice::from_ref(meta)).await
     }
 }
 

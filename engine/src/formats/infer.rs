@@ -108,7 +108,7 @@ async fn columns_of(
     state: &dyn Session,
 ) -> Result<(String, SchemaRef)> {
     let meta = object_meta(file)?;
-    let schema = format.inferring(&file.path)?.infer_schema(state, store, &[meta]).await;
+    let schema = format.columns_of(&file.path, &meta, store, state).await;
     let schema = schema.map_err(|error| error.context(format!("reading the columns of {}", file.path)))?;
     Ok((file.path.clone(), schema))
 }

@@ -183,7 +183,9 @@ fn array(random: &mut Random, kind: Kind, rows: usize, nulls: usize) -> ArrayRef
         Kind::Time => Arc::new(TimestampMicrosecondArray::from(drawn!(|_: &mut Random, n: usize| {
             n as i64 * 86_400_000_123 * 7 - 500_000_000_000_000
         }))),
-        Kind::Bool => Arc::new(BooleanArray::from(drawn!(|_: &mut Random, n: usize| n.is_multiple_of(3)))),
+        Kind::Bool => Arc::new(BooleanArray::from(drawn!(
+            |_: &mut Random, n: usize| n.is_multiple_of(3)
+        ))),
         Kind::Opaque => unreachable!("no table holds opaque values"),
     }
 }

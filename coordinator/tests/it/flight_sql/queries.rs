@@ -196,7 +196,11 @@ async fn a_statement_has_a_time_limit() {
     update(&mut client, "set quarry.statement_timeout = '200ms'")
         .await
         .unwrap();
-    let (code, message) = failure(&mut client, "select sum(sin(value) + cos(value)) from generate_series(1, 1000000000)").await;
+    let (code, message) = failure(
+        &mut client,
+        "select sum(sin(value) + cos(value)) from generate_series(1, 1000000000)",
+    )
+    .await;
     assert_eq!(code, Code::DeadlineExceeded, "{message}");
     assert!(message.contains("quarry.statement_timeout"), "{message}");
     update(&mut client, "reset quarry.statement_timeout").await.unwrap();

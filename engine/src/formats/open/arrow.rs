@@ -9,13 +9,13 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::ipc::convert::fb_to_schema;
 use datafusion::arrow::ipc::reader::{FileDecoder, StreamReader, read_footer_length};
-use datafusion::arrow::ipc::{Block, root_as_footer};
+use datafusion::arrow::ipc::{Block, Footer, root_as_footer};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener};
 use datafusion::error::{DataFusionError, Result};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use object_store::ObjectStoreExt;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::super::source::indices_of;
 use super::{Batches, Request, adapted};
@@ -30,7 +30,7 @@ impl FileOpener for ArrowFiles {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
         let request = self.0.clone();
         Ok(async move {
-            match footer_length(&request, &file).await? {
+            match footer_length(&request.store, &file.object_meta).await? {
                 Some(length) => read_batches(request, file, length).await,
                 None => read_stream(request, file).await,
             }
@@ -40,25 +40,54 @@ impl FileOpener for ArrowFiles {
 }
 
 /// Length of the footer; `None` for the stream form.
-async fn footer_length(request: &Request, file: &PartitionedFile) -> Result<Option<u64>> {
-    let size = file.object_meta.size;
-    if size < TAIL {
+async fn footer_length(store: &Arc<dyn ObjectStore>, meta: &ObjectMeta) -> Result<Option<u64>> {
+    if meta.size < TAIL {
         return Ok(None);
     }
-    let tail = bytes_of(request, file, size - TAIL, TAIL).await?;
+    let tail = bytes_of(store, meta, meta.size - TAIL, TAIL).await?;
     let Ok(tail) = <[u8; TAIL as usize]>::try_from(tail.as_ref()) else {
         return Ok(None);
     };
     Ok(read_footer_length(tail).ok().map(|length| length as u64))
 }
 
-async fn bytes_of(request: &Request, file: &PartitionedFile, start: u64, length: u64) -> Result<Bytes> {
-    let range = start..start.saturating_add(length);
-    Ok(request.store.get_range(&file.object_meta.location, range).await?)
+/// The footer, which has `length` bytes.
+async fn footer_bytes(store: &Arc<dyn ObjectStore>, meta: &ObjectMeta, length: u64) -> Result<Bytes> {
+    let start = meta.size.checked_sub(TAIL + length);
+    let start = start.ok_or_else(|| broken(meta, "the footer is longer than the file"))?;
+    bytes_of(store, meta, start, length).await
 }
 
-fn broken(file: &PartitionedFile, problem: &str) -> DataFusionError {
-    let path = &file.object_meta.location;
+/// The columns of a file, from its footer; `None` for the stream form. DataFusion looks for them at the place where they are in files whose
+/// parts are aligned to 8 bytes, and arrow's own writer aligns to 64.
+pub(in super::super) async fn footer_columns(
+    store: &Arc<dyn ObjectStore>,
+    meta: &ObjectMeta,
+) -> Result<Option<SchemaRef>> {
+    let Some(length) = footer_length(store, meta).await? else {
+        return Ok(None);
+    };
+    let footer = footer_bytes(store, meta, length).await?;
+    schema_of(&parse_footer(&footer, meta)?, meta).map(Some)
+}
+
+fn parse_footer<'a>(footer: &'a [u8], meta: &ObjectMeta) -> Result<Footer<'a>> {
+    root_as_footer(footer).map_err(|error| broken(meta, &error.to_string()))
+}
+
+fn schema_of(footer: &Footer<'_>, meta: &ObjectMeta) -> Result<SchemaRef> {
+    let schema = footer.schema();
+    let schema = schema.ok_or_else(|| broken(meta, "the footer has no schema"))?;
+    Ok(Arc::new(fb_to_schema(schema)))
+}
+
+async fn bytes_of(store: &Arc<dyn ObjectStore>, meta: &ObjectMeta, start: u64, length: u64) -> Result<Bytes> {
+    let range = start..start.saturating_add(length);
+    Ok(store.get_range(&meta.location, range).await?)
+}
+
+fn broken(meta: &ObjectMeta, problem: &str) -> DataFusionError {
+    let path = &meta.location;
     ArrowError::ParseError(format!("/{path}: not a whole Arrow file: {problem}")).into()
 }
 
@@ -72,12 +101,12 @@ struct Place {
 
 impl Place {
     fn of(block: &Block, file: &PartitionedFile) -> Result<Self> {
-        let wrong = |_| broken(file, "a block lies at a negative offset");
+        let wrong = |_| broken(&file.object_meta, "a block lies at a negative offset");
         let start = u64::try_from(block.offset()).map_err(wrong)?;
         let length =
             u64::try_from(block.bodyLength()).map_err(wrong)? + u64::try_from(block.metaDataLength()).map_err(wrong)?;
         if start.saturating_add(length) > file.object_meta.size {
-            return Err(broken(file, "a block ends after the file"));
+            return Err(broken(&file.object_meta, "a block ends after the file"));
         }
         Ok(Self {
             block: *block,
@@ -93,15 +122,12 @@ impl Place {
 }
 
 async fn read_batches(request: Request, file: PartitionedFile, footer: u64) -> Result<Batches> {
-    let size = file.object_meta.size;
-    let start = size.checked_sub(TAIL + footer);
-    let start = start.ok_or_else(|| broken(&file, "the footer is longer than the file"))?;
-    let footer = bytes_of(&request, &file, start, footer).await?;
+    let footer = footer_bytes(&request.store, &file.object_meta, footer).await?;
     let (decoder, dictionaries, batches) = open_footer(&footer, &request, &file)?;
     let of_file = projected(&decoder.schema, &decoder.columns)?;
     let mut decoder = decoder.build();
     for place in dictionaries {
-        let bytes = bytes_of(&request, &file, place.start, place.length).await?;
+        let bytes = bytes_of(&request.store, &file.object_meta, place.start, place.length).await?;
         decoder.read_dictionary(&place.block, &Buffer::from(bytes))?;
     }
     let own: Vec<Place> = batches.into_iter().filter(|place| place.is_in(&file)).collect();
@@ -110,7 +136,7 @@ async fn read_batches(request: Request, file: PartitionedFile, footer: u64) -> R
     let batches = stream::iter(own).then(move |place| {
         let (request, file, decoder) = (request.clone(), file.clone(), Arc::clone(&decoder));
         async move {
-            let bytes = bytes_of(&request, &file, place.start, place.length).await?;
+            let bytes = bytes_of(&request.store, &file.object_meta, place.start, place.length).await?;
             let batch = decoder.read_record_batch(&place.block, &Buffer::from(bytes))?;
             Ok::<Option<RecordBatch>, DataFusionError>(batch)
         }
@@ -136,11 +162,8 @@ impl Decoding {
 }
 
 fn open_footer(footer: &[u8], request: &Request, file: &PartitionedFile) -> Result<(Decoding, Vec<Place>, Vec<Place>)> {
-    let footer = root_as_footer(footer).map_err(|error| broken(file, &error.to_string()))?;
-    let schema = footer
-        .schema()
-        .ok_or_else(|| broken(file, "the footer has no schema"))?;
-    let schema = Arc::new(fb_to_schema(schema));
+    let footer = parse_footer(footer, &file.object_meta)?;
+    let schema = schema_of(&footer, &file.object_meta)?;
     let dictionaries = places(footer.dictionaries().into_iter().flatten(), file)?;
     let batches = places(footer.recordBatches().into_iter().flatten(), file)?;
     let decoding = Decoding {

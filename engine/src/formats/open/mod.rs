@@ -7,6 +7,8 @@ mod arrow;
 mod csv;
 mod orc;
 
+pub(super) use arrow::footer_columns;
+
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
