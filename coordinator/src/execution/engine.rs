@@ -31,7 +31,7 @@ use super::local::LocalAttempt;
 use super::{Attempt, QueryEngine};
 use crate::members::{Patience, WorkerInfo};
 use crate::planning::joins::{PlanningOptions, physical_rules};
-use crate::planning::shape::{is_recursive, plan_bytes, subqueries_allow_distribution};
+use crate::planning::shape::{changed_by_distribution, is_recursive, plan_bytes, subqueries_allow_distribution};
 use crate::registration::Membership;
 
 /// Compression of batches between workers.
@@ -274,6 +274,7 @@ impl QueryEngine for Execution {
             ));
         }
         let subqueries_allow = subqueries_allow_distribution(&plan)?;
+        let changed = changed_by_distribution(&plan)?;
         let mut state = state.clone();
         // As a join for the workers; executed as a subquery, with its rows counted, where that would be wrong.
         state
@@ -285,7 +286,8 @@ impl QueryEngine for Execution {
         let workers = self.shared.membership.live();
         let state = self.for_query(state, query, &workers)?;
         let physical = state.create_physical_plan(&plan).await?;
-        if let Some(reason) = self.reason_to_stay(subqueries_allow, &physical, workers.len()) {
+        let reason = changed.or_else(|| self.reason_to_stay(subqueries_allow, &physical, workers.len()));
+        if let Some(reason) = reason {
             return self.local(&state, physical, reason);
         }
         let distributed = self

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, FetchType, LogicalPlan};
+use datafusion::logical_expr::{Expr, FetchType, GroupingSet, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::BinaryExpr;
 use datafusion::physical_plan::ExecutionPlan;
@@ -115,6 +115,39 @@ pub fn subqueries_allow_distribution(plan: &LogicalPlan) -> Result<bool> {
     Ok(allowed)
 }
 
+/// Why a plan would mean something else on workers, if so.
+///
+/// A plan's wire form has no place for the condition of a window function, and grouping sets of nothing but empty sets have no key by which
+/// their partial results could find each other: they would give no row.
+///
+/// # Errors
+/// If the plan cannot be walked.
+pub fn changed_by_distribution(plan: &LogicalPlan) -> Result<Option<&'static str>> {
+    let mut reason = None;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Aggregate(aggregate) = node
+            && let [Expr::GroupingSet(GroupingSet::GroupingSets(sets))] = aggregate.group_expr.as_slice()
+            && sets.iter().all(Vec::is_empty)
+        {
+            reason = Some("its grouping sets are all empty");
+        }
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if matches!(part, Expr::WindowFunction(window) if window.params.filter.is_some()) {
+                    reason = Some("a window function has a FILTER");
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        Ok(if reason.is_none() {
+            TreeNodeRecursion::Continue
+        } else {
+            TreeNodeRecursion::Stop
+        })
+    })?;
+    Ok(reason)
+}
+
 /// Whether a plan returns at most one row, whatever the data.
 fn returns_one_row(plan: &LogicalPlan) -> bool {
     match plan {
@@ -166,6 +199,24 @@ mod tests {
             "select * from t a where column1 > (select avg(column2) from t b where a.column1 = b.column1)",
         ] {
             assert!(subqueries_allow_distribution(&logical(sql).await).unwrap(), "{sql}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_wire_would_change_is_noticed() {
+        for sql in [
+            "select sum(column1) filter (where column2 > 2) over (partition by column2) from t",
+            "select * from t where column1 in (select sum(column1) filter (where column2 > 2) over () from t)",
+            "select count(*) from t group by grouping sets ((), ())",
+        ] {
+            assert!(changed_by_distribution(&logical(sql).await).unwrap().is_some(), "{sql}");
+        }
+        for sql in [
+            "select sum(column1) filter (where column2 > 2) from t",
+            "select sum(column1) over (partition by column2) from t",
+            "select count(*) from t group by grouping sets ((column1), ())",
+        ] {
+            assert_eq!(changed_by_distribution(&logical(sql).await).unwrap(), None, "{sql}");
         }
     }
 

@@ -15,11 +15,12 @@ use url::Url;
 
 use crate::files::{self, SltFile};
 
-/// Every scan cut, and a pool per process that is smaller than most tables.
+/// Every scan cut, and a pool per process that is smaller than most tables. The coordinator merges what the workers spilled, which takes a
+/// batch of each run.
 const TINY_MEMORY: [(&str, &str); 4] = [
     CUT_EVERYTHING[0],
     CUT_EVERYTHING[1],
-    ("coordinator.memory_limit", "2MiB"),
+    ("coordinator.memory_limit", "8MiB"),
     ("worker.memory_limit", "2MiB"),
 ];
 

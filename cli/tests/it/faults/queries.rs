@@ -1,9 +1,9 @@
 //! Kill -9 of a worker in the middle of each TPC-H query: the answer is that of an undisturbed run.
 //!
-//! 1. A query is started and seen running in `system.queries`.
-//! 2. A worker is stopped (SIGSTOP): what it has not done by now it will not do. If the query ends nevertheless, the fault came too late
-//!    and is tried again.
-//! 3. The worker is killed. The query must end with the same rows, in a second attempt, which proves that the fault hit it.
+//! 1. A worker is stopped (SIGSTOP), so that the query cannot be over before the fault: every scan has a part for every worker.
+//! 2. A query is started and seen running in `system.queries`: the other workers are at it, and what needs the stopped one waits.
+//! 3. The worker is killed. The query must end with the same rows, in a second attempt, which proves that the fault hit it. If it ended in
+//!    one, the worker had been left out, and the fault is tried again.
 
 use std::sync::Arc;
 
@@ -93,6 +93,9 @@ impl Site {
             .trim_end()
             .to_owned();
         let mut session = self.session();
+        if let Some(victim) = victim {
+            signal(victim, Signal::STOP);
+        }
         let query = self.runtime.spawn(async move {
             let answer = tokio::time::timeout(PATIENCE, session.query(&marked)).await;
             answer.expect("an answer in time").map_err(|error| error.to_string())
@@ -104,7 +107,6 @@ impl Site {
                     .map(|(state, _)| state == "running")
                     .or(query.is_finished().then_some(false))
             });
-            signal(victim, Signal::STOP);
             if !running || query.is_finished() {
                 signal(victim, Signal::CONT);
                 self.runtime.block_on(query).unwrap().unwrap();

@@ -128,6 +128,7 @@ fn resident_bytes(pid: u32) -> u64 {
 
 /// The table that the list speaks of: 500 rows in two files.
 fn make_items(home: &Home) {
+    home.run(&["fs", "-mkdir", "/items"]).ok();
     for part in 0..2 {
         let lines: String = (0..250).map(|n| format!("{},name {n}\n", part * 250 + n)).collect();
         let path = format!("/items/part-{part}.csv");
