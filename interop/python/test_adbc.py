@@ -17,6 +17,7 @@ import unittest
 import adbc_driver_flightsql.dbapi as flight_sql
 import adbc_driver_manager
 import duckdb
+import pandas as pd
 import pyarrow as pa
 
 TABLES = ["customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier"]
@@ -309,6 +310,31 @@ class Adbc(unittest.TestCase):
         for word in words:
             self.assertIn(word, str(failure.exception))
         return failure.exception
+
+    def test_a_data_frame_becomes_a_table(self):
+        with connect() as connection, connection.cursor() as cursor:
+            cursor.execute("DROP TABLE IF EXISTS ingested")
+            frame = pd.DataFrame({"id": range(5000), "name": [f"n{i % 7}" for i in range(5000)], "x": [i / 4 for i in range(5000)]})
+            rows = pa.Table.from_pandas(frame, preserve_index=False)
+            self.assertEqual(cursor.adbc_ingest("ingested", rows, mode="create"), 5000)
+            self.assertEqual(cursor.adbc_ingest("ingested", rows, mode="append"), 5000)
+            cursor.execute("SELECT count(*), count(DISTINCT id), sum(x), max(name) FROM ingested")
+            self.assertEqual(cursor.fetchone(), (10000, 5000, 2 * sum(range(5000)) / 4, "n6"))
+            self.assertEqual(cursor.adbc_ingest("ingested", rows.slice(0, 10), mode="replace"), 10)
+            cursor.execute("SELECT count(*) FROM ingested")
+            self.assertEqual(cursor.fetchone(), (10,))
+            with self.assertRaises(adbc_driver_manager.ProgrammingError):
+                cursor.adbc_ingest("ingested", rows, mode="create")
+            cursor.execute("DROP TABLE ingested")
+
+    def test_executemany_inserts_every_row(self):
+        with connect() as connection, connection.cursor() as cursor:
+            cursor.execute("DROP TABLE IF EXISTS many")
+            cursor.execute("CREATE TABLE many (id BIGINT, name VARCHAR)")
+            cursor.executemany("INSERT INTO many VALUES (?, ?)", [(i, f"name {i}") for i in range(50)] + [(50, None)])
+            cursor.execute("SELECT count(*), sum(id), count(name) FROM many")
+            self.assertEqual(cursor.fetchone(), (51, sum(range(51)), 50))
+            cursor.execute("DROP TABLE many")
 
     def test_errors_say_what_and_where(self):
         self.assert_fails("SELECT * FROM tpch.no_such_table", "no_such_table")

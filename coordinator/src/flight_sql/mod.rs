@@ -16,6 +16,7 @@ pub(crate) mod auth;
 mod columns;
 mod defaults;
 mod info;
+mod ingest;
 mod messages;
 mod metadata;
 mod poll;

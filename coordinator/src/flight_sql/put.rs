@@ -46,6 +46,7 @@ impl Inner {
                 let values = read_values(rest).await?;
                 self.bind(prepared, values)?.encode_to_vec()
             }
+            Command::CommandStatementIngest(command) => self.ingest(session, command, rest).await?.encode_to_vec(),
             command => return Err(info::unsupported(&command)),
         };
         Ok(PutResult {

@@ -78,13 +78,13 @@ const TRUE: &[Code] = &[
     Code::SqlCatalogAtStart,
     Code::SqlCorrelatedSubqueriesSupported,
     Code::SqlBatchUpdatesSupported,
+    Code::FlightSqlServerBulkIngestion,
 ];
 
-/// Flags: false. Bulk ingestion is among them until there is one.
+/// Flags: false.
 const FALSE: &[Code] = &[
     Code::FlightSqlServerReadOnly,
     Code::FlightSqlServerSubstrait,
-    Code::FlightSqlServerBulkIngestion,
     Code::FlightSqlServerIngestTransactionsSupported,
     Code::SqlDdlCatalog,
     Code::SqlSupportsIntegrityEnhancementFacility,

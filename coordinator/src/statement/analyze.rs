@@ -54,11 +54,10 @@ impl Analysis {
     /// [`Error::TooComplex`] for a table with very many columns.
     pub(super) fn query(&self) -> Result<DfStatement> {
         let mut sql = "SELECT count(*)".to_owned();
-        for column in &self.columns {
-            for figure in figures(column) {
-                // Writing to a String cannot fail.
-                let _ = write!(sql, ", {figure}");
-            }
+        // By names of their own: several may be NULL.
+        for (number, figure) in self.columns.iter().flat_map(figures).enumerate() {
+            // Writing to a String cannot fail.
+            let _ = write!(sql, ", {figure} AS figure_{number}");
         }
         let quoted = |name: &str| table::quoted(name, '"');
         let (catalog, schema, object) = (quoted(CATALOG), quoted(&self.name.schema), quoted(&self.name.object));
