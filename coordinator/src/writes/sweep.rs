@@ -29,7 +29,12 @@ pub(crate) async fn run(writes: Arc<Writes>, stop: CancellationToken) {
             _ = ticks.tick() => {}
         }
         let round = async {
-            writes.journal.beat().await?;
+            let journal = &writes.journal;
+            // Nobody has written yet: there is nothing to find, and no directory is made to say so.
+            if journal.files().entries(journal.all()).await?.is_none() {
+                return Ok(());
+            }
+            journal.beat().await?;
             sweep(&writes).await
         };
         if let Err(error) = round.await {
