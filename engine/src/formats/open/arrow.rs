@@ -197,9 +197,11 @@ async fn read_stream(request: Request, file: PartitionedFile) -> Result<Batches>
     }
     let bytes = request.store.get(&file.object_meta.location).await?.bytes().await?;
     let open = |columns| StreamReader::try_new(std::io::Cursor::new(bytes.clone()), columns);
-    let columns = columns_of(&open(None)?.schema(), &request);
+    let whole = open(None)?.schema();
+    let columns = columns_of(&whole, &request);
+    // The reader's own schema stays that of the whole file.
+    let of_file = projected(&whole, &columns)?;
     let reader = open(Some(columns))?;
-    let of_file = reader.schema();
     let batches = stream::iter(reader).map_err(DataFusionError::from).boxed();
     adapted(batches, &of_file, &request.wanted)
 }
