@@ -197,9 +197,7 @@ mod tests {
             assert_eq!(create.head.table_partition_cols, ["a"]);
             assert!(create.query.is_some());
         }
-        assert!(
-            text("create or replace table a.b as with x as (select 1) select * from x").contains("[AS]")
-        );
+        assert!(text("create or replace table a.b as with x as (select 1) select * from x").contains("[AS]"));
         assert!(error("create table t as").contains("query"));
         assert!(error("create table t (a int) stored as parquet as select").contains("Expected"));
     }

@@ -3,12 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use quarry_interop::USER;
 use quarry_interop::cluster::Cluster;
-use quarry_interop::jdbc::{Driver, SqlLine};
+use quarry_interop::jdbc::Driver;
 use quarry_interop::tools::{self, Tool};
 
 /// Small: what is tested is the talk, not the engine.
@@ -17,8 +17,6 @@ const SCALE: &str = "0.01";
 const SUITE_LIMIT: Duration = Duration::from_secs(500);
 /// One answer.
 const LIMIT: Duration = Duration::from_secs(120);
-/// Runs until somebody stops it.
-const ENDLESS: &str = "SELECT sum(a.l_quantity * b.l_quantity * c.l_quantity) FROM lineitem a, lineitem b, lineitem c";
 
 /// The drivers that are there; those that are missing are said aloud, and fail if they are required.
 fn drivers() -> Vec<(Tool, PathBuf)> {
@@ -102,120 +100,4 @@ fn a_server_with_a_list_of_users() -> Result<()> {
         finished.success(&format!("{tool:?}"))?;
     }
     Ok(())
-}
-
-#[test]
-fn sqlline_as_a_person_uses_it() -> Result<()> {
-    let drivers = drivers();
-    if drivers.is_empty() {
-        return Ok(());
-    }
-    let dir = tempfile::tempdir()?;
-    let (_, texts) = queries(dir.path())?;
-    let cluster = cluster(dir.path())?;
-    // With the older driver `!columns` shows nothing: seen, not yet understood.
-    for (tool, jars) in drivers.into_iter().filter(|(tool, _)| *tool == Tool::Jdbc18) {
-        let driver = Driver::new(&jars, &dir.path().join(format!("{tool:?}")))?;
-        let shell = driver.sqlline(cluster.endpoints().coordinator.flight_sql, "&schema=tpch")?;
-        let mut session = Session { shell, marks: 0 };
-        look_around(&mut session).with_context(|| format!("{tool:?}"))?;
-        run_queries(&mut session, &texts).with_context(|| format!("{tool:?}"))?;
-        cancel(&mut session, &cluster, &format!("{tool:?}")).with_context(|| format!("{tool:?}"))?;
-    }
-    Ok(())
-}
-
-/// sqlline has no prompt when it is not at a terminal: a query with a word of its own says that what came before it is done.
-struct Session {
-    shell: SqlLine,
-    marks: u32,
-}
-
-impl Session {
-    /// Types something and returns all that was said to it.
-    fn ask(&mut self, text: &str) -> Result<String> {
-        self.shell.say(text)?;
-        self.answer()
-    }
-
-    fn answer(&mut self) -> Result<String> {
-        self.marks += 1;
-        // In two parts, so that an echo of the question is not taken for the answer.
-        let mark = format!("done{}", self.marks);
-        self.shell.say(&format!("SELECT 'done' || '{}' AS mark;", self.marks))?;
-        self.shell.wait_for(&mark, LIMIT)
-    }
-}
-
-fn look_around(session: &mut Session) -> Result<()> {
-    let said = session.ask("!tables")?;
-    for table in ["customer", "lineitem", "supplier"] {
-        ensure!(said.contains(table), "!tables without {table}:\n{said}");
-    }
-    let said = session.ask("!columns lineitem")?;
-    for words in [
-        "l_orderkey",
-        "BIGINT",
-        "l_extendedprice",
-        "DECIMAL",
-        "l_comment",
-        "VARCHAR",
-    ] {
-        ensure!(said.contains(words), "!columns lineitem without {words}:\n{said}");
-    }
-    let said = session.ask("!dbinfo")?;
-    ensure!(said.contains("Quarry"), "!dbinfo:\n{said}");
-    let said = session.ask("!primarykeys lineitem")?;
-    ensure!(!said.contains("Error"), "!primarykeys:\n{said}");
-    let said = session.ask("SELECT n_name\nFROM nation WHERE n_nationkey = 6;")?;
-    ensure!(said.contains("FRANCE"), "a statement of two lines:\n{said}");
-    let said = session.ask("SELECT * FROM no_such_table;")?;
-    ensure!(
-        said.contains("no_such_table") && said.contains("Error"),
-        "an error:\n{said}"
-    );
-    let said = session.ask(
-        "CREATE VIEW few AS SELECT * FROM nation WHERE n_nationkey < 3;\nSELECT count(*) FROM few;\nDROP VIEW few;",
-    )?;
-    ensure!(said.contains("'3'") && !said.contains("Error"), "a view:\n{said}");
-    Ok(())
-}
-
-fn run_queries(session: &mut Session, texts: &[String]) -> Result<()> {
-    for (number, text) in texts.iter().enumerate() {
-        let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
-        let statement = lines.collect::<Vec<_>>().join("\n");
-        let said = session.ask(&format!("{};", statement.trim_end().trim_end_matches(';')))?;
-        let number = number + 1;
-        ensure!(said.contains("selected"), "query {number} has no result:\n{said}");
-        ensure!(
-            !said.contains("Error") && !said.contains("Exception"),
-            "query {number}:\n{said}"
-        );
-    }
-    Ok(())
-}
-
-/// Ctrl-C while a query runs ends it, on the server too, and not the shell.
-fn cancel(session: &mut Session, cluster: &Cluster, mark: &str) -> Result<()> {
-    session.shell.say(&format!("{ENDLESS} /* {mark} */;"))?;
-    wait_for_state(cluster, mark, "running")?;
-    session.shell.interrupt();
-    wait_for_state(cluster, mark, "cancelled")?;
-    let said = session.answer()?;
-    ensure!(!said.contains("selected"), "a cancelled query has no result:\n{said}");
-    Ok(())
-}
-
-fn wait_for_state(cluster: &Cluster, mark: &str, state: &str) -> Result<()> {
-    let sql =
-        format!("SELECT state FROM system.queries WHERE sql LIKE '%{mark} *%' AND sql NOT LIKE '%system.queries%'");
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        let found = cluster.quarry(&["sql", "--format", "csv", "-c", &sql])?;
-        if found.lines().any(|line| line == state) {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "the query is not {state}: {found}");
-    }
 }

@@ -15,15 +15,6 @@ use url::Url;
 
 use crate::files::{self, SltFile};
 
-/// Every scan cut, and a pool per process that is smaller than most tables. The coordinator merges what the workers spilled, which takes a
-/// batch of each run.
-const TINY_MEMORY: [(&str, &str); 4] = [
-    CUT_EVERYTHING[0],
-    CUT_EVERYTHING[1],
-    ("coordinator.memory_limit", "8MiB"),
-    ("worker.memory_limit", "2MiB"),
-];
-
 /// What a file runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
@@ -33,8 +24,6 @@ pub(crate) enum Engine {
     OneWorker,
     /// A cluster of three workers, every scan cut.
     ThreeWorkers,
-    /// The same with so little memory that much is spilled.
-    TinyMemory,
 }
 
 /// Failures of generated queries that are known and not mended yet: errors, never a wrong row. The first is a window over a join whose
@@ -53,7 +42,6 @@ impl Engine {
             Self::Plain => "plain",
             Self::OneWorker => "one_worker",
             Self::ThreeWorkers => "three_workers",
-            Self::TinyMemory => "tiny_memory",
         }
     }
 }
@@ -63,7 +51,6 @@ pub(crate) struct Clusters {
     runtime: Runtime,
     one: OnceCell<Site>,
     three: OnceCell<Site>,
-    tiny: OnceCell<Site>,
     generated: OnceCell<Site>,
 }
 
@@ -74,7 +61,6 @@ impl Clusters {
             runtime,
             one: OnceCell::new(),
             three: OnceCell::new(),
-            tiny: OnceCell::new(),
             generated: OnceCell::new(),
         })
     }
@@ -117,21 +103,6 @@ impl Clusters {
         })
     }
 
-    /// Whether there is so little memory that a plain sort spills.
-    pub(crate) fn little_memory_spills(&self) -> Result<()> {
-        self.runtime.block_on(async {
-            let mut session = self.site(Engine::TinyMemory).await?.session().await?;
-            let (_, batches) = session
-                .run("EXPLAIN ANALYZE SELECT id, pad FROM items ORDER BY pad")
-                .await?;
-            let text = pretty_format_batches(&batches)?.to_string();
-            let counts = text.split("spill_count=").skip(1);
-            let spilled = counts.filter(|count| !count.starts_with("0,")).count();
-            ensure!(spilled > 0, "nothing was spilled:\n{text}");
-            Ok(())
-        })
-    }
-
     /// Runs generated queries.
     pub(crate) fn generated(&self, range: Range) -> Result<()> {
         self.runtime.block_on(async {
@@ -157,7 +128,6 @@ impl Clusters {
         match engine {
             Engine::OneWorker => self.one.get_or_try_init(|| start(1, &[])).await,
             Engine::Plain | Engine::ThreeWorkers => self.three.get_or_try_init(|| start(3, &CUT_EVERYTHING)).await,
-            Engine::TinyMemory => self.tiny.get_or_try_init(|| start(3, &TINY_MEMORY)).await,
         }
     }
 
@@ -167,13 +137,9 @@ impl Clusters {
             runtime,
             one,
             three,
-            tiny,
             generated,
         } = Arc::into_inner(self).context("a trial is still running")?;
-        for site in [one, three, tiny, generated]
-            .into_iter()
-            .filter_map(OnceCell::into_inner)
-        {
+        for site in [one, three, generated].into_iter().filter_map(OnceCell::into_inner) {
             runtime.block_on(site.shutdown());
         }
         Ok(())
@@ -209,7 +175,7 @@ async fn connect(site: &Site, engine: Engine) -> Result<Database, Failure> {
             let base = Url::parse(&site.base()).map_err(anyhow::Error::from)?;
             Box::new(Plain::with_fixtures(&base, Arc::clone(&site.store)).await?)
         }
-        Engine::OneWorker | Engine::ThreeWorkers | Engine::TinyMemory => Box::new(site.session().await?),
+        Engine::OneWorker | Engine::ThreeWorkers => Box::new(site.session().await?),
     };
     Ok(Database {
         session,

@@ -35,9 +35,8 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(clusters.run(engine, &file)?)
         })
     });
-    let checks: [(&str, Check); 3] = [
+    let checks: [(&str, Check); 2] = [
         ("every_worker_takes_part", Clusters::every_worker_takes_part),
-        ("little_memory_spills", Clusters::little_memory_spills),
         ("generated_queries", |clusters| {
             clusters.generated(range_from_environment())
         }),
