@@ -94,6 +94,10 @@ pub struct StatementLimits {
     pub relations: usize,
     /// Nodes of the logical plan after `WITH` and views are put in.
     pub plan_nodes: usize,
+    /// Grouping sets of one `GROUP BY`: a `CUBE` of n columns has 2^n. DataFusion's own limit on those written out is 4,096.
+    pub grouping_sets: usize,
+    /// States of a regular expression, about: `(a{1,100}){1,100}` has 10,000. It is compiled anew for each batch of rows.
+    pub pattern_states: usize,
     /// What one call of a function such as `repeat`, `lpad`, `range` or `array_repeat` may make.
     pub value_bytes: ByteSize,
     /// Rows of `generate_series` and `range` in FROM.
@@ -150,6 +154,8 @@ impl Default for StatementLimits {
             operator_chain: 1_000,
             relations: 1_000,
             plan_nodes: 20_000,
+            grouping_sets: 4_096,
+            pattern_states: 100_000,
             value_bytes: ByteSize::b(DEFAULT_VALUE_BYTES),
             series_rows: DEFAULT_SERIES_ROWS,
             planning_time: Duration::from_secs(60),

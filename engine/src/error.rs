@@ -22,6 +22,8 @@ pub const STORAGE_WRITE_FAILED: &str = "storage write failed";
 pub const PANICKED: &str = "operator panicked";
 /// Part of the text that remains of a panic in a task which an operator had spawned and joined.
 const TASK_PANICKED: &str = "panicked with message";
+/// Part of the text with which DataFusion says that its quota of spilled data is used up, an I/O error of no kind of its own.
+pub const SPILL_QUOTA: &str = "during the spilling process";
 /// Begins the text of a stopped query.
 pub const CANCELLED: &str = "query cancelled";
 
@@ -80,6 +82,7 @@ pub fn classify(error: &DataFusionError) -> Classified {
         (PANICKED, ErrorClass::Bug),
         (TASK_PANICKED, ErrorClass::Bug),
         (CANCELLED, ErrorClass::Cancelled),
+        (SPILL_QUOTA, ErrorClass::Memory),
         (STORAGE_FAILED, ErrorClass::Storage),
         (STORAGE_WRITE_FAILED, ErrorClass::Storage),
     ];
@@ -218,5 +221,17 @@ mod tests {
         let inner = DataFusionError::ResourcesExhausted("pool".into());
         let error = DataFusionError::ArrowError(Box::new(ArrowError::ExternalError(Box::new(inner))), None);
         assert_eq!(classify(&error).class, ErrorClass::Memory);
+    }
+
+    #[test]
+    fn a_used_up_spill_quota_is_a_memory_error_however_it_is_wrapped() {
+        let quota = std::io::Error::other(
+            "The used disk space during the spilling process has exceeded the allowable limit of 1 KB",
+        );
+        let text = ArrowError::IoError(quota.to_string(), quota);
+        assert_eq!(
+            classify(&DataFusionError::ArrowError(Box::new(text), None)).class,
+            ErrorClass::Memory
+        );
     }
 }

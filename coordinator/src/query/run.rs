@@ -18,7 +18,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use futures::{StreamExt, TryStreamExt};
-use quarry_engine::error::{ErrorClass, classify};
+use quarry_engine::error::{ErrorClass, SPILL_QUOTA, classify};
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
@@ -326,10 +326,7 @@ fn explain_loss(error: Error, released: bool) -> Error {
     ))
 }
 
-/// Part of the text with which DataFusion says that its quota of spilled data is used up; the option that it names is not ours.
-const SPILL_QUOTA: &str = "during the spilling process";
-
-/// Says which knob moves a limit of memory that a query met.
+/// Says which knob moves a limit of memory that a query met: the option that DataFusion names is not ours.
 fn explain_limit(error: Error) -> Error {
     let Error::Query(cause) = &error else { return error };
     if classify(cause).class != ErrorClass::Memory {

@@ -41,7 +41,16 @@ struct Bomb {
 
 impl Bomb {
     /// Runs it in a session of its own. What is wrong, if anything.
+    ///
+    /// # Panics
+    /// Without an answer in time: whatever comes after it would wait as long.
     async fn run(&self, url: &str) -> Result<(), String> {
+        tokio::time::timeout(PATIENCE, self.answer(url))
+            .await
+            .unwrap_or_else(|_| panic!("{}: no answer within {PATIENCE:?}", self.name))
+    }
+
+    async fn answer(&self, url: &str) -> Result<(), String> {
         let mut client = SqlClient::connect(url, "bomber")
             .await
             .map_err(|error| error.to_string())?;
@@ -51,15 +60,12 @@ impl Bomb {
                 .await
                 .map_err(|error| error.to_string())?;
         }
-        let sql = template::expand(&self.sql);
-        let answer = tokio::time::timeout(PATIENCE, client.query(&sql)).await;
-        match answer {
-            Err(_) => Err(format!("no answer within {PATIENCE:?}")),
-            Ok(Ok(batches)) => {
+        match client.query(&template::expand(&self.sql)).await {
+            Ok(batches) => {
                 let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
                 Err(format!("expected an error, found {rows} rows"))
             }
-            Ok(Err(error)) => self.check(&error.to_string()),
+            Err(error) => self.check(&error.to_string()),
         }
     }
 
@@ -114,7 +120,9 @@ impl Neighbour {
 }
 
 async fn count(client: &mut SqlClient) -> i64 {
-    let batches = client.query("SELECT count(*) FROM items WHERE n >= 0").await.unwrap();
+    let query = client.query("SELECT count(*) FROM items WHERE n >= 0");
+    let answer = tokio::time::timeout(PATIENCE, query).await;
+    let batches = answer.expect("the neighbour has an answer in time").unwrap();
     batches[0].column(0).as_primitive::<Int64Type>().value(0)
 }
 

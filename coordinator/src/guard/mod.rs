@@ -4,6 +4,9 @@
 //! process. So the shape is measured here on the flat list of tokens, and after planning once more on the plan, where `WITH` and views have
 //! been put in. Text that passes still meets the parser's own depth limit, a large stack and a time limit ([`crate::planning_thread`]).
 
+mod grouping;
+mod patterns;
+
 use std::ops::ControlFlow;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -11,7 +14,7 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{ObjectName, Query, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Select, Visit, Visitor};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use quarry_engine::session::QuarryOptions;
@@ -94,8 +97,8 @@ pub(crate) fn check_tokens(tokens: &[TokenWithSpan], limits: &StatementLimits) -
     Ok(())
 }
 
-/// Checks how large a statement becomes once each use of a `WITH` query is replaced by the query: `WITH` queries that use each other
-/// twice grow without bound, and the planner would walk over all of it.
+/// Checks what a statement becomes once the planner has written it out: each use of a `WITH` query is replaced by the query, and queries
+/// that use each other twice grow without bound; `CUBE` becomes a grouping set for each choice of its columns.
 ///
 /// # Errors
 /// [`Error::TooComplex`].
@@ -108,6 +111,13 @@ pub(crate) fn check_expansion(statement: &Statement, limits: &StatementLimits) -
         relations,
         limits.plan_nodes,
         "limits.plan_nodes",
+    )?;
+    let sets = usize::try_from(expansion.grouping_sets).unwrap_or(usize::MAX);
+    within(
+        "number of grouping sets of one GROUP BY",
+        sets,
+        limits.grouping_sets,
+        "limits.grouping_sets",
     )
 }
 
@@ -131,6 +141,8 @@ struct Expansion {
     /// Relations behind each name that `WITH` has given, innermost last.
     names: Vec<(String, u64)>,
     largest: u64,
+    /// Of the `GROUP BY` that has most.
+    grouping_sets: u64,
 }
 
 struct Frame {
@@ -177,6 +189,11 @@ impl Visitor for Expansion {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        self.grouping_sets = self.grouping_sets.max(grouping::grouping_sets(&select.group_by));
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
         let name = relation.to_string().replace('"', "").to_lowercase();
         let relations = self
@@ -192,14 +209,22 @@ impl Visitor for Expansion {
     }
 }
 
-/// Checks the size of a plan. Shared parts and views count as often as they are used: that is how often the optimizer visits them.
+/// Checks the size of a plan and of the regular expressions in it. Shared parts and views count as often as they are used: that is how
+/// often the optimizer visits them.
 ///
 /// # Errors
 /// [`Error::TooComplex`].
 pub(crate) fn check_plan(plan: &LogicalPlan, limits: &StatementLimits) -> Result<()> {
     let mut nodes = 0_usize;
     count_nodes(plan, limits.plan_nodes, &mut nodes)?;
-    within("number of plan nodes", nodes, limits.plan_nodes, "limits.plan_nodes")
+    within("number of plan nodes", nodes, limits.plan_nodes, "limits.plan_nodes")?;
+    let states = usize::try_from(patterns::most_states(plan)?).unwrap_or(usize::MAX);
+    within(
+        "number of states of a regular expression",
+        states,
+        limits.pattern_states,
+        "limits.pattern_states",
+    )
 }
 
 fn count_nodes(plan: &LogicalPlan, limit: usize, nodes: &mut usize) -> Result<(), DataFusionError> {
@@ -525,6 +550,28 @@ mod tests {
             })
         ));
         assert!(expand(&format!("explain {}", doubling(40))).is_err());
+    }
+
+    #[test]
+    fn grouping_sets_are_counted_before_they_are_made() {
+        let columns = (0..30).map(|n| format!("c{n}")).collect::<Vec<_>>().join(", ");
+        expand("select count(*) from t group by cube (a, b, c), rollup (d, e), grouping sets ((f), (g, h), ())")
+            .unwrap();
+        expand(&format!("select count(*) from t group by rollup ({columns})")).unwrap();
+        expand(&format!("select count(*) from t group by {columns}")).unwrap();
+        for group_by in [
+            format!("cube ({columns})"),
+            format!("x, cube ({columns}), y"),
+            format!("{columns} with cube"),
+            format!("rollup ({columns}), rollup ({columns}), rollup ({columns})"),
+            format!("cube ({columns}), cube ({columns}), cube ({columns})"),
+        ] {
+            let sql = format!("select * from (select count(*) from t group by {group_by}) union all select 1");
+            let Err(Error::TooComplex { knob, .. }) = expand(&sql) else {
+                panic!("{group_by}: expected a broken limit");
+            };
+            assert_eq!(knob, "limits.grouping_sets", "{group_by}");
+        }
     }
 
     #[test]
