@@ -106,8 +106,11 @@ impl Problem {
         searched.or_else(|| self.step_by_step())
     }
 
-    /// Rows of a set of relations that are joined with each other by all conditions within it.
+    /// Rows of a set of relations that are joined with each other by all conditions within it; of a reducer alone, its own.
     pub(super) fn rows(&self, set: Set) -> f64 {
+        if set.count_ones() == 1 {
+            return self.relations[set.trailing_zeros() as usize].rows.max(1.0);
+        }
         let mut rows = 1.0;
         let mut joined: Set = 0;
         let members = |set: Set| (0..self.relations.len()).filter(move |&index| set & bit(index) != 0);

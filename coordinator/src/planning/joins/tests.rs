@@ -289,6 +289,16 @@ async fn q20_sends_the_subquerys_parts_below_the_other_aggregate() {
 }
 
 #[tokio::test]
+async fn large_subqueries_of_exists_are_not_built() {
+    let sql = "select count(*) from orders where o_orderdate >= date '1993-07-01' and o_orderdate < date '1993-10-01' \
+        and exists (select 1 from lineitem where l_orderkey = o_orderkey and l_quantity < l_extendedprice)";
+    assert_eq!(drawn(&tpch(), sql).await, "[(orders <+ lineitem)]", "as in TPC-H Q4");
+    let sql = "select count(*) from customer where c_mktsegment = 'BUILDING' \
+        and not exists (select 1 from orders where o_custkey = c_custkey)";
+    assert_eq!(drawn(&tpch(), sql).await, "[(customer !+ orders)]", "as in TPC-H Q22");
+}
+
+#[tokio::test]
 async fn keys_of_two_columns_and_equal_columns_of_equal_ones() {
     // TPC-H Q9: the small part decides first, and what joins partsupp has two columns.
     let sql = "select n_name, sum(l_extendedprice) from $from where s_suppkey = l_suppkey and ps_suppkey = l_suppkey \
