@@ -164,14 +164,14 @@ async fn thousands_of_idle_connections_do_not_hurt() {
     let data = bytes(200_000);
     write_block(xfer, &[], ID, &data).await;
     assert_holds(xfer, ID, 1001, &data).await;
-    let said = nodes
+    // The heartbeat before may still have counted the read.
+    nodes
         .namenode
-        .until(&nodes.uuid(0), "the count of connections", |said| {
+        .until(&nodes.uuid(0), "many connections without a transfer", |said| {
             let heartbeat = said.last_heartbeat.as_ref();
-            heartbeat.is_some_and(|heartbeat| heartbeat.xceiver_count as usize > count / 2)
+            heartbeat.is_some_and(|now| now.xceiver_count as usize > count / 2 && now.active_transfers == 0)
         })
         .await;
-    assert_eq!(said.last_heartbeat.unwrap().active_transfers, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
