@@ -24,21 +24,18 @@ use crate::transfer::copy::{self, Copy};
 pub(crate) struct Commands {
     node: Arc<Node>,
     outgoing: mpsc::Sender<FromDataNode>,
-    /// Streams for repairs, and for balance, which must not keep repairs waiting.
+    /// Streams for repairs; balance has its own, so as not to keep repairs waiting.
     repairs: Arc<Semaphore>,
-    balancing: Arc<Semaphore>,
 }
 
 impl Commands {
     /// Results go to `outgoing`.
     pub(crate) fn new(node: Arc<Node>, outgoing: mpsc::Sender<FromDataNode>) -> Self {
         let repairs = Arc::new(Semaphore::new(node.config.max_replication_streams));
-        let balancing = Arc::new(Semaphore::new(node.config.max_balancing_streams));
         Self {
             node,
             outgoing,
             repairs,
-            balancing,
         }
     }
 
@@ -47,7 +44,7 @@ impl Commands {
     /// The NameNode learns of success from the targets' reports and of failure from their absence.
     pub(crate) fn replicate(&self, command: ReplicateBlock) {
         let streams = if command.balancing {
-            &self.balancing
+            &self.node.balancing_streams
         } else {
             &self.repairs
         };

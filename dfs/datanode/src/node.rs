@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use quarry_dfs_wire::block::{Block, BlockId, ExtendedBlock, GenerationStamp};
 use quarry_dfs_wire::convert;
 use quarry_dfs_wire::proto::dfs_v1::{ReplicaChange, Storage, StorageType};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -73,6 +73,8 @@ pub(crate) struct Node {
     pub(crate) volume_failures: VolumeFailures,
     /// What copies for balance between DataNodes may use.
     pub(crate) balancing: Arc<Throttle>,
+    /// How many such copies there may be at a time, by order of the NameNode and of clients together.
+    pub(crate) balancing_streams: Arc<Semaphore>,
     membership: RwLock<Option<Membership>>,
 }
 
@@ -121,6 +123,7 @@ impl Node {
             checking: Checks::default(),
             volume_failures: failures,
             balancing: Arc::new(Throttle::new(config.balance_bandwidth.as_u64())),
+            balancing_streams: Arc::new(Semaphore::new(config.max_balancing_streams)),
             config,
         });
         if let (Some(cluster_id), Some(pool)) = (cluster_id, node.stored_pool()?) {
@@ -229,6 +232,11 @@ impl Node {
         )
     }
 
+    /// A stream for a move that a client orders; `None` when all are taken. Nobody is kept waiting: the client has other moves to make.
+    pub(crate) fn begin_move(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.balancing_streams).try_acquire_owned().ok()
+    }
+
     /// Tells the NameNode that a replica is durable and waits until it knows.
     ///
     /// # Errors
@@ -236,7 +244,21 @@ impl Node {
     /// and the next full report names it; but the writer must not be told that the block is safe, since nobody who asks
     /// the NameNode would find it.
     pub(crate) async fn report_finalized_and_wait(&self, replica: &FinalizedReplica) -> Result<()> {
-        let ticket = self.report_finalized(replica);
+        self.await_receipt(self.report_finalized(replica), replica).await
+    }
+
+    /// The same of a replica that takes the place of the one on another DataNode.
+    ///
+    /// # Errors
+    /// As above: whoever ordered the move must not think that the other replica is as good as gone.
+    pub(crate) async fn report_replacement_and_wait(&self, replica: &FinalizedReplica, replaces: &str) -> Result<()> {
+        let ticket = self
+            .reports
+            .push_replacement(&replica.storage_id, replica.block, replaces);
+        self.await_receipt(ticket, replica).await
+    }
+
+    async fn await_receipt(&self, ticket: Ticket, replica: &FinalizedReplica) -> Result<()> {
         let timeout = self.config.report_timeout;
         if self.reports.confirmed(ticket, timeout).await {
             return Ok(());

@@ -243,6 +243,14 @@ pub(crate) fn check_streaming_recovery(replica: &Replica, claim: &Claim) -> Resu
     Ok(replica.acked)
 }
 
+/// A move to another DataNode: complete, and of exactly the version that the new holder will call it by. A newer one would be stale at its birth.
+pub(crate) fn check_move(replica: &Replica, stamp: GenerationStamp) -> Result<(), ReplicaError> {
+    if replica.state != ReplicaState::Finalized {
+        return Err(wrong_state(replica, "FINALIZED"));
+    }
+    check_stamp(replica, stamp..=stamp)
+}
+
 /// What a block recovery finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RecoveryEntry {

@@ -59,15 +59,30 @@ impl Reports {
 
     /// Notes a change that the dataset already shows.
     pub(crate) fn push(&self, storage_id: &str, change: ReplicaChange, state: ReplicaState, block: Block) -> Ticket {
-        let event = ReplicaEvent {
+        self.push_event(ReplicaEvent {
             storage_id: storage_id.to_owned(),
             change: change.into(),
             replica: Some(replica_message(&block, state)),
-        };
+            ..ReplicaEvent::default()
+        })
+    }
+
+    /// Notes a finalized replica that takes the place of the one on the DataNode with the uuid `replaces`. If the link breaks before the
+    /// NameNode has heard of it, the full report says only that the replica is there; the NameNode then chooses itself what goes.
+    pub(crate) fn push_replacement(&self, storage_id: &str, block: Block, replaces: &str) -> Ticket {
+        self.push_event(ReplicaEvent {
+            storage_id: storage_id.to_owned(),
+            change: ReplicaChange::Received.into(),
+            replica: Some(replica_message(&block, ReplicaState::Finalized)),
+            delete_hint: replaces.to_owned(),
+        })
+    }
+
+    fn push_event(&self, event: ReplicaEvent) -> Ticket {
         let mut queue = self.queue.lock();
         queue.last_ticket += 1;
         let ticket = queue.last_ticket;
-        if queue.connected || change == ReplicaChange::Corrupt {
+        if queue.connected || event.change() == ReplicaChange::Corrupt {
             queue.pending.push_back((ticket, event));
         }
         drop(queue);

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -97,6 +98,11 @@ impl Cluster {
 
     pub(crate) fn datanode_uuid(&self, i: usize) -> String {
         self.datanodes[i].as_ref().unwrap().datanode_uuid().to_string()
+    }
+
+    /// Where DataNode `i` serves blocks.
+    pub(crate) fn xfer_addr(&self, i: usize) -> SocketAddr {
+        self.datanodes[i].as_ref().unwrap().xfer_addr()
     }
 
     /// Which DataNode has that uuid.

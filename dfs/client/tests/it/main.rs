@@ -14,6 +14,7 @@ mod files;
 mod ha;
 mod local_reads;
 mod model;
+mod moves;
 mod namespace;
 mod operations;
 mod restart;

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::error::{TransferError, within};
-use super::{checksum, copy, read, write};
+use super::{checksum, copy, copy_block, read, replace, write};
 use crate::node::{ActiveTransfer, Node};
 
 /// Operations and acks are small; packets are larger than this and bypass the buffer. Idle connections, of which there may
@@ -120,6 +120,8 @@ async fn perform(node: &Arc<Node>, connection: &mut Connection, op: Op) -> Resul
         Op::Read(request) => Box::pin(read::read(node, connection, *request)).await,
         Op::Write(request) => Box::pin(write::write(node, connection, *request)).await,
         Op::Transfer(request) => Box::pin(copy::transfer(node, connection, *request)).await,
+        Op::Replace(request) => Box::pin(replace::replace(node, connection, *request)).await,
+        Op::Copy(request) => Box::pin(copy_block::copy_block(node, connection, *request)).await,
         Op::BlockChecksum(request) => Box::pin(checksum::checksum(node, connection, *request)).await,
         other => {
             let text = format!(

@@ -103,15 +103,20 @@ async fn transfer_now(node: &Arc<Node>, request: OpTransferBlockProto) -> Result
 pub(crate) async fn send(node: &Arc<Node>, copy: Copy) -> Result<(), TransferError> {
     let block = copy.block.clone();
     let sent = send_now(node, copy).await;
-    if let Err(TransferError::Read(_) | TransferError::Refused(crate::Error::Corrupt { .. })) = &sent {
-        read::suspect(node, &block);
-    }
+    suspect_if_unreadable(node, &block, &sent);
     sent
+}
+
+/// Has the replica verified if it was what made sending it fail.
+pub(super) fn suspect_if_unreadable<T>(node: &Arc<Node>, block: &ExtendedBlock, sent: &Result<T, TransferError>) {
+    if let Err(TransferError::Read(_) | TransferError::Refused(crate::Error::Corrupt { .. })) = sent {
+        read::suspect(node, block);
+    }
 }
 
 async fn send_now(node: &Arc<Node>, copy: Copy) -> Result<(), TransferError> {
     let timeout = node.config.transfer_timeout;
-    let (source, first) = open(node, &copy).await?;
+    let (source, first) = open(node, copy.block.block).await?;
     let mut connection = mirror::connect(node, &copy.targets[0]).await?;
     let awaits_reply = !copy.client_name.is_empty();
     let throttles = copy.throttles.clone();
@@ -139,7 +144,7 @@ async fn send_now(node: &Arc<Node>, copy: Copy) -> Result<(), TransferError> {
 }
 
 /// Sends `packet` and all that the source has after it, as fast as the throttles allow.
-async fn stream(
+pub(super) async fn stream(
     writer: &mut OwnedWriteHalf,
     mut source: PacketSource,
     mut packet: Vec<u8>,
@@ -168,8 +173,10 @@ async fn stream(
     }
 }
 
-async fn open(node: &Arc<Node>, copy: &Copy) -> Result<(PacketSource, Vec<u8>), TransferError> {
-    let (node, block) = (Arc::clone(node), copy.block.block);
+/// Opens a replica whose first `block.length` bytes are to be sent; with the first packet, so that most that is wrong shows before anything is
+/// sent.
+pub(super) async fn open(node: &Arc<Node>, block: Block) -> Result<(PacketSource, Vec<u8>), TransferError> {
+    let node = Arc::clone(node);
     Node::blocking(move || {
         let seen = node.dataset.replica(block.id)?;
         replica::check_read(&seen, block.generation_stamp, 0, block.length)?;

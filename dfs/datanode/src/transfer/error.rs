@@ -45,6 +45,14 @@ pub(crate) enum TransferError {
         /// What happened.
         reason: String,
     },
+    /// The DataNode that a replica was to come from failed.
+    #[error("source {node}: {reason}")]
+    Source {
+        /// `ip:port` of that node.
+        node: String,
+        /// What happened.
+        reason: String,
+    },
 }
 
 impl TransferError {

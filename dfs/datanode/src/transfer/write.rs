@@ -128,6 +128,7 @@ pub(crate) async fn write(
         checksum: setup.checksum,
         mirror,
         mirror_timeout: node.config.pipeline_timeout(setup.request.targets.len()),
+        takes_over: None,
     };
     pipeline::run(node, connection, writer, pipeline).await
 }

@@ -7,6 +7,7 @@ mod copies;
 mod fake_namenode;
 mod hostile;
 mod link;
+mod moves;
 mod nodes;
 mod reads;
 mod recovery_stages;

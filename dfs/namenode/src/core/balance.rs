@@ -1,6 +1,9 @@
 //! Evens out the fullness of the DataNodes: a replica is copied from an over-full node to one with room and, once that copy is reported,
 //! dropped from the full one.
 //!
+//! HDFS's balancer and mover do the same from outside: they have a DataNode take a replica over, whose report then names the DataNode that is to be
+//! relieved.
+//!
 //! A move never lowers the number of good replicas (the copy comes first), never the number of racks, and never puts two replicas on
 //! one node. It is a background matter: a few moves per node at a time, none while blocks lack replicas that somebody else should copy.
 
@@ -321,21 +324,52 @@ impl Core {
             return;
         };
         self.balance.moves.remove(&id);
-        let Some(info) = self.state.blocks.find(id) else { return };
-        let (block, wanted, census) = (block_of(info), self.wanted(info), self.census(info));
-        let sure = info
-            .replicas
-            .as_slice()
-            .iter()
-            .all(|ix| self.datanodes.is_storage_live(*ix));
-        if census.live <= wanted || !sure || !info.replicas.contains(moved.source) {
-            // Somebody else was lost meanwhile: the copy is needed as it is. A real surplus is found by the usual look.
+        if self.drop_replaced(id, moved.source) {
+            self.balance.status.blocks_moved += 1;
+            self.balance.status.bytes_moved += moved.bytes;
+        }
+    }
+
+    /// A DataNode took a replica over by order of a client, in place of the one on the DataNode with the uuid `replaces`: that one goes, if
+    /// the block is as well off without it. HDFS calls it the deletion hint.
+    pub(crate) fn finish_replacement(&mut self, id: BlockId, arrived: StorageIx, replaces: &str) {
+        if self.safe_mode.is_on() {
             return;
         }
-        self.balance.status.blocks_moved += 1;
-        self.balance.status.bytes_moved += moved.bytes;
-        self.remove_replica(id, moved.source);
+        let Some(replaced) = self.datanodes.by_uuid(replaces) else {
+            return;
+        };
+        let Some(info) = self.state.blocks.find(id).filter(|info| info.is_committed()) else {
+            return;
+        };
+        let holders = info.replicas.as_slice();
+        let source = holders
+            .iter()
+            .copied()
+            .find(|ix| *ix != arrived && self.datanodes.storage(*ix).node == replaced);
+        let Some(source) = source.filter(|_| info.replicas.contains(arrived)) else {
+            return;
+        };
+        let others: Vec<StorageIx> = holders.iter().copied().filter(|ix| *ix != arrived).collect();
+        if self.keeps_racks(&others, source, self.datanodes.storage(arrived).node) {
+            self.drop_replaced(id, source);
+        }
+    }
+
+    /// Deletes a replica that another one took the place of; whether it did.
+    fn drop_replaced(&mut self, id: BlockId, source: StorageIx) -> bool {
+        let Some(info) = self.state.blocks.find(id) else {
+            return false;
+        };
+        let (block, wanted, census) = (block_of(info), self.wanted(info), self.census(info));
+        let sure = info.replicas.as_slice().iter().all(|ix| self.is_certain(*ix));
+        if census.live <= wanted || !sure || !info.replicas.contains(source) {
+            // Somebody else was lost meanwhile: the copy is needed as it is. A real surplus is found by the usual look.
+            return false;
+        }
+        self.remove_replica(id, source);
         self.replication
-            .delete_later(self.datanodes.storage(moved.source).node, block);
+            .delete_later(self.datanodes.storage(source).node, block);
+        true
     }
 }

@@ -6,7 +6,8 @@ use quarry_dfs_wire::block::BlockId;
 
 use super::Core;
 use super::command::{
-    DataNodeMessage, Order, Registration, ReplicaChange, ReplicaState, Reply, ReportedReplica, SessionId, StorageReport,
+    DataNodeMessage, Order, Registration, ReplicaChange, ReplicaNews, ReplicaState, Reply, ReportedReplica, SessionId,
+    StorageReport,
 };
 use super::datanodes::{AdminState, Liveness, NodeIx};
 use super::error::FsError;
@@ -146,9 +147,9 @@ impl Core {
                 }
             }
             DataNodeMessage::Changes(changes) => {
-                for (storage_id, change, replica) in changes {
-                    if let Some(storage) = self.datanodes.find_storage(node, &storage_id) {
-                        self.replica_changed(storage, change, replica);
+                for news in changes {
+                    if let Some(storage) = self.datanodes.find_storage(node, &news.storage_id) {
+                        self.replica_changed(storage, &news);
                     }
                 }
             }
@@ -175,9 +176,10 @@ impl Core {
         self.check_safe_mode();
     }
 
-    fn replica_changed(&mut self, storage: StorageIx, change: ReplicaChange, replica: ReportedReplica) {
+    fn replica_changed(&mut self, storage: StorageIx, news: &ReplicaNews) {
+        let replica = news.replica;
         let id = replica.block.id;
-        match change {
+        match news.change {
             ReplicaChange::Receiving => {
                 let replica = ReportedReplica {
                     state: ReplicaState::Rbw,
@@ -197,6 +199,9 @@ impl Core {
                         ..replica
                     },
                 );
+                if !news.delete_hint.is_empty() {
+                    self.finish_replacement(id, storage, &news.delete_hint);
+                }
             }
             ReplicaChange::Deleted => {
                 self.replication.clear_corrupt(id, storage, self.now.unix_ms);

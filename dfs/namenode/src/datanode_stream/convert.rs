@@ -7,8 +7,8 @@ use quarry_dfs_wire::proto::dfs_v1::{self as proto, from_data_node, to_data_node
 use tonic::Status;
 
 use crate::core::command::{
-    DataNodeMessage, Location, Order, Registration, ReplicaChange, ReplicaState, ReportedReplica, StorageReport,
-    StorageType,
+    DataNodeMessage, Location, Order, Registration, ReplicaChange, ReplicaNews, ReplicaState, ReportedReplica,
+    StorageReport, StorageType,
 };
 use crate::core::datanodes::{DEFAULT_RACK, DataNodeDescriptor, NodeHealth};
 
@@ -139,7 +139,7 @@ fn replica(replica: proto::Replica) -> Result<ReportedReplica, Status> {
     Ok(ReportedReplica { block, state })
 }
 
-fn change(event: proto::ReplicaEvent) -> Result<(String, ReplicaChange, ReportedReplica), Status> {
+fn change(event: proto::ReplicaEvent) -> Result<ReplicaNews, Status> {
     let change = match event.change() {
         proto::ReplicaChange::Receiving => ReplicaChange::Receiving,
         proto::ReplicaChange::Received => ReplicaChange::Received,
@@ -154,7 +154,12 @@ fn change(event: proto::ReplicaEvent) -> Result<(String, ReplicaChange, Reported
         // The kind of change says all that matters.
         about.set_state(proto::ReplicaState::Finalized);
     }
-    Ok((event.storage_id, change, replica(about)?))
+    Ok(ReplicaNews {
+        storage_id: event.storage_id,
+        change,
+        replica: replica(about)?,
+        delete_hint: event.delete_hint,
+    })
 }
 
 /// Checks a message after the introduction; with the sequence number to acknowledge, if it has one.

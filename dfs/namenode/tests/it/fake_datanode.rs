@@ -132,6 +132,7 @@ impl FakeDataNode {
             storage_id: format!("DS-{}", self.n),
             change: change as i32,
             replica: Some(replica(block)),
+            ..ReplicaEvent::default()
         };
         self.send(from_data_node::Message::BlockReport(BlockReport {
             sequence,

@@ -24,6 +24,7 @@ pub(super) struct Acknowledge<'a> {
     pub(super) steps: &'a Steps,
     pub(super) kind: WriterKind,
     pub(super) finish: Finish,
+    pub(super) replaces: Option<&'a str>,
     pub(super) timeout: Duration,
     pub(super) mirror_timeout: Duration,
 }
@@ -108,9 +109,10 @@ impl Acknowledge<'_> {
             return Ok(());
         }
         let finalized = Node::blocking(move || dataset.finalize(writer)).await?;
-        match self.kind {
-            WriterKind::Client => self.node.report_finalized_and_wait(&finalized).await?,
-            WriterKind::Transfer | WriterKind::Copy => {
+        match (self.kind, self.replaces) {
+            (_, Some(replaces)) => self.node.report_replacement_and_wait(&finalized, replaces).await?,
+            (WriterKind::Client, None) => self.node.report_finalized_and_wait(&finalized).await?,
+            (WriterKind::Transfer | WriterKind::Copy, None) => {
                 self.node.report_finalized(&finalized);
             }
         }

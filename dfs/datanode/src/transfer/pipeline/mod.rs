@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{Connection, Next};
 use super::error::TransferError;
 use super::write::WriterKind;
+use crate::jobs::throttle::Throttle;
 use crate::node::Node;
 use crate::storage::ReplicaWriter;
 
@@ -64,6 +65,17 @@ pub(crate) struct Pipeline {
     pub(crate) mirror: Option<Connection>,
     /// How long the next node may be silent, or not take a packet.
     pub(crate) mirror_timeout: Duration,
+    /// The replica moves here from another DataNode.
+    pub(crate) takes_over: Option<TakeOver>,
+}
+
+/// What is different when a replica moves here.
+#[derive(Debug, Clone)]
+pub(crate) struct TakeOver {
+    /// The DataNode whose replica goes once this one is in place, for the NameNode.
+    pub(crate) replaces: String,
+    /// A limit that the bytes count against.
+    pub(crate) throttle: Arc<Throttle>,
 }
 
 /// A packet on its way to the disk, with its share of the budget.
@@ -151,6 +163,7 @@ pub(crate) async fn run(
         open: &open,
         steps: &steps,
         to_store,
+        throttle: pipeline.takes_over.as_ref().map(|over| &*over.throttle),
         timeout,
         mirror_timeout: pipeline.mirror_timeout,
     };
@@ -162,6 +175,7 @@ pub(crate) async fn run(
         steps: &steps,
         kind,
         finish: pipeline.finish,
+        replaces: pipeline.takes_over.as_ref().map(|over| &*over.replaces),
         timeout,
         mirror_timeout: pipeline.mirror_timeout,
     };

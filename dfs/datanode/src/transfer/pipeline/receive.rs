@@ -9,6 +9,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 use super::{Received, STORE_BUDGET_BYTES, Steps};
+use crate::jobs::throttle::Throttle;
 use crate::storage::open_replica::OpenReplica;
 use crate::transfer::error::{TransferError, within};
 
@@ -18,6 +19,7 @@ pub(super) struct Receive<'a> {
     pub(super) open: &'a Arc<OpenReplica>,
     pub(super) steps: &'a Steps,
     pub(super) to_store: mpsc::Sender<Received>,
+    pub(super) throttle: Option<&'a Throttle>,
     pub(super) timeout: Duration,
     pub(super) mirror_timeout: Duration,
 }
@@ -44,6 +46,9 @@ impl Receive<'_> {
             let mut buffer = self.steps.spare.take();
             let reading = packet::read_packet(self.upstream, &mut buffer);
             let packet = within(self.timeout, "for the writer's next packet", reading).await?;
+            if let Some(throttle) = self.throttle {
+                throttle.take(packet.raw.len() as u64).await;
+            }
             // What is left of the buffer shares its memory with the packet, which must own it alone to give it back.
             drop(buffer);
             let header = packet.header;

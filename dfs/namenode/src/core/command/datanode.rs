@@ -84,6 +84,19 @@ pub struct ReportedReplica {
     pub state: ReplicaState,
 }
 
+/// One change of a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaNews {
+    /// The volume that it is on.
+    pub storage_id: String,
+    /// What happened.
+    pub change: ReplicaChange,
+    /// To which replica.
+    pub replica: ReportedReplica,
+    /// Of a received one: uuid of the DataNode whose replica it takes the place of. Empty: none in particular.
+    pub delete_hint: String,
+}
+
 /// News from a DataNode.
 #[derive(Debug, Clone)]
 pub enum DataNodeMessage {
@@ -96,8 +109,8 @@ pub enum DataNodeMessage {
         /// Beyond the figures.
         health: NodeHealth,
     },
-    /// Changes in the order in which they happened: storage id, change, replica.
-    Changes(Vec<(String, ReplicaChange, ReportedReplica)>),
+    /// Changes in the order in which they happened.
+    Changes(Vec<ReplicaNews>),
     /// A part of the list of everything that one storage holds.
     FullReport {
         /// The storage.

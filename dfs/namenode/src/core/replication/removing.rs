@@ -149,7 +149,7 @@ impl Core {
     }
 
     /// Whether a replica is there for sure: its node is in contact, was heard of lately, and said all that it holds.
-    fn is_certain(&self, storage: StorageIx) -> bool {
+    pub(crate) fn is_certain(&self, storage: StorageIx) -> bool {
         let node = self.datanodes.node(self.datanodes.storage(storage).node);
         self.datanodes.is_storage_live(storage) && !node.stale && node.unreported.is_empty()
     }

@@ -144,3 +144,85 @@ fn balancing_can_be_stopped_and_is_for_superusers() {
         .filter(|(_, order)| matches!(order, Order::SetBandwidth { balancing } if *balancing == 1 << 20));
     assert_eq!(told.count(), 2);
 }
+
+fn settle(s: &mut Script) {
+    // Surplus is looked at only some time after a start.
+    s.pass(31_000);
+    (1..=4).for_each(|n| s.heartbeat(n));
+    s.take_orders();
+}
+
+#[test]
+fn a_replica_that_was_taken_over_goes_where_the_client_said() {
+    let mut s = Script::new();
+    (1..=4).for_each(|n| s.register_on(n, &format!("/r{n}"), GIB));
+    let (block, nodes) = s.write("/f", 3, BLOCK);
+    let free = (1..=4).find(|n| !nodes.contains(n)).unwrap();
+    for relieved in nodes {
+        s.took_over(free, block, relieved);
+        let mut left: Vec<u64> = (1..=4).filter(|n| *n != relieved).collect();
+        assert_eq!(s.holders("/f"), left);
+        s.pass(1000);
+        assert_eq!(s.take_deletions(), [(relieved, block.id)]);
+        // And back, for the next round.
+        s.change(relieved, ReplicaChange::Deleted, block);
+        s.took_over(relieved, block, free);
+        left = (1..=4).filter(|n| *n != free).collect();
+        assert_eq!(s.holders("/f"), left);
+        s.pass(1000);
+        assert_eq!(s.take_deletions(), [(free, block.id)]);
+        s.change(free, ReplicaChange::Deleted, block);
+    }
+}
+
+#[test]
+fn a_hint_deletes_nothing_that_is_needed() {
+    let mut s = Script::new();
+    s.register_on(1, "/a", GIB);
+    s.register_on(2, "/b", GIB);
+    s.register_on(3, "/a", GIB);
+    s.register_on(4, "/b", GIB);
+    let (block, nodes) = s.write("/f", 2, BLOCK);
+    settle(&mut s);
+    let free: Vec<u64> = (1..=4).filter(|n| !nodes.contains(n)).collect();
+    let rack = |n: u64| n % 2;
+    let same = |n: u64| *free.iter().find(|other| rack(**other) == rack(n)).unwrap();
+    // Nobody of that name; somebody who has no replica; the new holder itself: the usual look takes care of the surplus.
+    let arrived = same(nodes[0]);
+    s.took_over(arrived, block, 99);
+    s.took_over(arrived, block, same(nodes[1]));
+    s.took_over(arrived, block, arrived);
+    assert_eq!(s.holders("/f").len(), 3);
+    // The other rack would be left without one.
+    s.took_over(arrived, block, nodes[1]);
+    assert_eq!(s.holders("/f").len(), 3);
+    s.took_over(arrived, block, nodes[0]);
+    let mut left = vec![arrived, nodes[1]];
+    left.sort_unstable();
+    assert_eq!(s.holders("/f"), left);
+}
+
+#[test]
+fn a_hint_is_ignored_while_a_replica_is_missing_or_the_new_one_is_bad() {
+    let mut s = Script::new();
+    s.register(1..=4);
+    let (block, nodes) = s.write("/f", 3, BLOCK);
+    let free = (1..=4).find(|n| !nodes.contains(n)).unwrap();
+    // Cut short on the way, or of another version: no replica at all.
+    s.took_over(free, Block { length: 1, ..block }, nodes[0]);
+    assert_eq!(s.holders("/f").len(), 3);
+    s.change(free, ReplicaChange::Deleted, block);
+    // One of the three is gone: the new one takes its place, not that of the one named.
+    s.change(nodes[2], ReplicaChange::Deleted, block);
+    s.took_over(free, block, nodes[0]);
+    let mut left = vec![nodes[0], nodes[1], free];
+    left.sort_unstable();
+    assert_eq!(s.holders("/f"), left);
+    // In safe mode nothing is deleted.
+    s.call(Operation::SetSafeMode {
+        action: SafeModeAction::Enter,
+    })
+    .unwrap();
+    s.took_over(nodes[2], block, nodes[0]);
+    assert_eq!(s.holders("/f").len(), 4);
+}

@@ -225,11 +225,25 @@ impl Script {
     }
 
     pub(super) fn change(&mut self, n: u64, change: ReplicaChange, block: Block) {
-        let replica = ReportedReplica {
-            block,
-            state: ReplicaState::Finalized,
+        self.news(n, change, block, "");
+    }
+
+    fn news(&mut self, n: u64, change: ReplicaChange, block: Block, delete_hint: &str) {
+        let news = ReplicaNews {
+            storage_id: format!("s-{n}"),
+            change,
+            replica: ReportedReplica {
+                block,
+                state: ReplicaState::Finalized,
+            },
+            delete_hint: delete_hint.to_owned(),
         };
-        self.say(n, DataNodeMessage::Changes(vec![(format!("s-{n}"), change, replica)]));
+        self.say(n, DataNodeMessage::Changes(vec![news]));
+    }
+
+    /// Node `n` has taken a replica over, in place of the one on `replaces`.
+    pub(super) fn took_over(&mut self, n: u64, block: Block, replaces: u64) {
+        self.news(n, ReplicaChange::Received, block, &uuid(replaces));
     }
 
     pub(super) fn received(&mut self, n: u64, block: Block) {
