@@ -78,6 +78,12 @@ pub struct NameNodeConfig {
     /// How long safe mode goes on when the threshold is reached but not every block is reported.
     #[serde(with = "humantime_serde")]
     pub safe_mode_extension: Duration,
+    /// Room on the disk of `dir` that is to stay free: with less the NameNode goes into safe mode by itself, and leaves it when there is room
+    /// again. Zero: never. HDFS's `dfs.namenode.resource.du.reserved`.
+    pub reserved: ByteSize,
+    /// Time between two looks at that room. HDFS's `dfs.namenode.resource.check.interval`.
+    #[serde(with = "humantime_serde")]
+    pub space_check_interval: Duration,
     /// After this silence of a writer another client may take its file.
     #[serde(with = "humantime_serde")]
     pub lease_soft_limit: Duration,
@@ -153,6 +159,8 @@ impl Default for NameNodeConfig {
             dead_interval: millis(core.silent_dead_ms),
             safe_mode_threshold: core.safe_mode_threshold,
             safe_mode_extension: millis(core.safe_mode_extension_ms),
+            reserved: ByteSize::mib(100),
+            space_check_interval: Duration::from_secs(5),
             lease_soft_limit: millis(core.lease_soft_ms),
             lease_hard_limit: millis(core.lease_hard_ms),
             report_wait: millis(core.park_ms),
@@ -211,6 +219,10 @@ impl NameNodeConfig {
             (
                 !(0.0..=1.0).contains(&self.safe_mode_threshold),
                 "safe_mode_threshold: expected a number from 0 to 1",
+            ),
+            (
+                self.space_check_interval.is_zero(),
+                "space_check_interval: expected more than 0",
             ),
             (
                 self.heartbeat_interval.is_zero(),

@@ -55,6 +55,9 @@ pub(crate) enum Input {
     Disconnected {
         session: SessionId,
     },
+    DiskSpace {
+        low: bool,
+    },
     Tick,
     /// Close the log segment, so that a checkpoint can be made of everything before.
     Checkpoint,
@@ -248,6 +251,7 @@ impl Driver {
                 self.links.remove(&session);
                 Command::Disconnected { session }
             }
+            Input::DiskSpace { low } => Command::DiskSpace { low },
             Input::Tick => Command::Tick,
             Input::FromDataNode { .. } | Input::Checkpoint => return None,
         })

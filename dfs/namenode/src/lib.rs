@@ -5,6 +5,7 @@
 //! | [`core`] | every decision, as a pure state machine |
 //! | `log` | edit log and checkpoint image: what is decided stays decided |
 //! | `driver` | the owner thread: steps the core, lets answers out once they are durable |
+//! | `free_space` | looks at the room on the log's disk |
 //! | `rpc` | HDFS's ClientProtocol over Hadoop RPC |
 //! | `datanode_stream` | the link to the DataNodes |
 //! | `http` | what HDFS's tools and operators ask by HTTP: fsck, figures, health |
@@ -21,6 +22,7 @@ pub mod core;
 mod datanode_stream;
 mod driver;
 pub mod error;
+mod free_space;
 #[doc(hidden)]
 pub mod fuzzing;
 mod groups;

@@ -22,6 +22,7 @@ use crate::core::state::State;
 use crate::datanode_stream::LinkServer;
 use crate::driver::{CoreHandle, Driver, Input, now_at};
 use crate::error::{Error, Result, io_at};
+use crate::free_space::{FreeSpace, Reading};
 use crate::groups::OsGroups;
 use crate::hosts;
 use crate::http::HttpServer;
@@ -45,7 +46,7 @@ pub struct NameNodeHandle {
     rpc: RpcServer,
     link: LinkServer,
     http: HttpServer,
-    core: CoreHandle,
+    pub(crate) core: CoreHandle,
     tasks: TaskTracker,
     stop: DropGuard,
     owner: JoinHandle<()>,
@@ -58,6 +59,11 @@ impl NameNode {
     /// # Errors
     /// See [`Error`]. Nothing is left running.
     pub async fn start(config: NameNodeConfig) -> Result<NameNodeHandle> {
+        Self::start_on(config, Reading::system()).await
+    }
+
+    /// The same with another way to learn how much room the disk has.
+    pub(crate) async fn start_on(config: NameNodeConfig, reading: Reading) -> Result<NameNodeHandle> {
         config.validate()?;
         allow_connections();
         let config = Arc::new(config);
@@ -79,7 +85,11 @@ impl NameNode {
             .spawn(move || driver.run());
         let owner = owner.map_err(io_at("start a thread for", &path))?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let mut space = FreeSpace::new(&path, config.reserved, reading);
+        // Nobody can ask for a change before the disk was looked at once.
+        space.look(&handle).await;
         tasks.spawn(tick(handle.clone(), stop.clone()));
+        tasks.spawn(space.watch(handle.clone(), config.space_check_interval, stop.clone()));
         // Dropped with the handle or by a failure from here on: the ticks end, and the owner thread with the last handle to it.
         let stop = stop.drop_guard();
         let admin = Arc::new(Administration {

@@ -120,7 +120,10 @@ fn a_namenode_that_cannot_write_its_log_stops_acknowledging_and_says_so() {
     let home = Home::new();
     let dir = home.path("cluster");
     let disk = SmallDisk::mount(&dir.join("namenode"), 96);
-    let local = Local::start(&home, &dir, &["--nodes", "1", "--processes", "--no-restart"]);
+    // No room is kept, so that nothing but the log itself finds out.
+    let unguarded = ["--set", "namenode.reserved=0B"];
+    let options = ["--nodes", "1", "--processes", "--no-restart"];
+    let local = Local::start(&home, &dir, &[&options[..], &unguarded].concat());
     home.run(&["fs", "mkdir", "-p", "/kept"]).ok();
     let ballast = disk.fill();
     // Room that the log has already serves some changes more; each of those must be kept.
@@ -133,11 +136,39 @@ fn a_namenode_that_cannot_write_its_log_stops_acknowledging_and_says_so() {
     );
     local.kill_everything();
     fs::remove_file(ballast).unwrap();
-    let _again = Local::start(&home, &dir, &["--processes"]);
+    let _again = Local::start(&home, &dir, &[&["--processes"][..], &unguarded].concat());
     let listing = home.run(&["fs", "ls", "/"]).ok();
     for path in acknowledged.iter().map(String::as_str).chain(["/kept"]) {
         assert!(listing.contains(path), "{path} was acknowledged");
     }
+}
+
+#[test]
+fn a_namenode_with_little_room_changes_nothing_until_there_is_more() {
+    let home = Home::new();
+    let dir = home.path("cluster");
+    let disk = SmallDisk::mount(&dir.join("namenode"), 96);
+    let guard = ["namenode.reserved=8MiB", "namenode.space_check_interval=100ms"];
+    let local = Local::start(&home, &dir, &["--nodes", "1", "--set", guard[0], "--set", guard[1]]);
+    let client = client(local.endpoints().namenode.rpc);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let change = |n: u32| runtime.block_on(client.mkdirs(&format!("/d{n}")));
+    let until = |refused: bool, what: &str| {
+        let deadline = std::time::Instant::now() + crate::support::PATIENCE;
+        for n in 0.. {
+            match change(n) {
+                Err(error) if refused && error.to_string().contains("Resources are low on NN") => return,
+                Ok(()) if !refused => return,
+                other => assert!(std::time::Instant::now() < deadline, "{what}: {other:?}"),
+            }
+        }
+    };
+    change(0).unwrap();
+    let ballast = disk.fill();
+    until(true, "safe mode");
+    assert!(home.run(&["fs", "ls", "/"]).ok().contains("/d0"), "it can be read");
+    fs::remove_file(ballast).unwrap();
+    until(false, "room again");
 }
 
 /// More than fill any room that a log keeps ready.

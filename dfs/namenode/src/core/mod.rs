@@ -213,6 +213,7 @@ impl Core {
             }
             Command::FromDataNode { session, message } => self.take_message(session, message),
             Command::Disconnected { session } => self.disconnected(session),
+            Command::DiskSpace { low } => self.see_disk_space(low),
             Command::Tick => self.tick(),
         }
         self.wake_parked();

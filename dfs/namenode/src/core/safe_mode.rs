@@ -1,4 +1,8 @@
 //! Safe mode: after a start nothing is changed until enough blocks are reported, so that a missing DataNode is not taken for lost data.
+//! Nor is anything changed while an operator says so, or while the disk of the log is nearly full.
+//!
+//! The last is a matter of its own, beside the others: it begins and ends with the room on the disk. HDFS forgets with it that an operator
+//! had turned safe mode on, or that blocks were being waited for; here both go on when there is room again.
 
 use super::Core;
 use super::command::{Caller, Reply, SafeModeAction};
@@ -22,6 +26,8 @@ enum Mode {
 #[derive(Debug)]
 pub struct SafeMode {
     mode: Mode,
+    /// The disk had too little room when it was looked at last, and nobody has turned safe mode off since.
+    low_space: bool,
     /// Blocks of final length at the start.
     total: usize,
     /// Those of them with a good replica by now.
@@ -39,6 +45,7 @@ impl SafeMode {
         };
         Self {
             mode,
+            low_space: false,
             total,
             reported: 0,
         }
@@ -46,7 +53,7 @@ impl SafeMode {
 
     /// Whether changes are refused.
     pub fn is_on(&self) -> bool {
-        self.mode != Mode::Off
+        self.mode != Mode::Off || self.low_space
     }
 
     /// Whether it is on because reports are missing.
@@ -101,6 +108,12 @@ impl SafeMode {
     }
 
     pub(crate) fn describe(&self) -> String {
+        if self.low_space {
+            // HDFS 3.5's words, to the last space.
+            return "Resources are low on NN. Please add or free up more resources. NOTE:  If you turn off safe mode before adding \
+                    resources, the NN will immediately return to safe mode. "
+                .to_owned();
+        }
         match self.mode {
             Mode::Startup { .. } => format!(
                 "The reported blocks {} of {} have not reached the threshold or the DataNodes are still reporting. \
@@ -123,8 +136,8 @@ impl Core {
         }
         // Two lines, as HDFS has them: shells show the first.
         let text = format!("{}. Name node is in safe mode.\n{}", what(), self.safe_mode.describe());
-        // At start-up the client should simply try again; an operator's safe mode has no end in sight.
-        Err(if self.safe_mode.is_startup() {
+        // At start-up the client should simply try again; what waits for an operator has no end in sight.
+        Err(if self.safe_mode.is_startup() && !self.safe_mode.low_space {
             FsError::Retriable(text)
         } else {
             FsError::SafeMode(text)
@@ -144,6 +157,15 @@ impl Core {
         }
     }
 
+    /// The disk of the log was looked at: too little room keeps safe mode on until there is some again.
+    pub(crate) fn see_disk_space(&mut self, low: bool) {
+        let was_on = self.safe_mode.is_on();
+        self.safe_mode.low_space = low;
+        if was_on && !self.safe_mode.is_on() {
+            self.queue_all_blocks();
+        }
+    }
+
     /// Asks for or changes safe mode; the answer is whether it is on.
     pub(crate) fn set_safe_mode(&mut self, caller: &Caller, action: SafeModeAction) -> Result<Reply, FsError> {
         match action {
@@ -155,7 +177,8 @@ impl Core {
             SafeModeAction::Leave | SafeModeAction::ForceExit => {
                 self.check_superuser_for(caller, "safemode_leave")?;
                 let was_on = self.safe_mode.is_on();
-                self.safe_mode.mode = Mode::Off;
+                // With too little room on the disk it is back after the next look at it.
+                (self.safe_mode.mode, self.safe_mode.low_space) = (Mode::Off, false);
                 if was_on {
                     self.queue_all_blocks();
                 }
@@ -172,6 +195,7 @@ mod tests {
     fn waiting(total: usize) -> SafeMode {
         SafeMode {
             mode: Mode::Startup { reached_tick_ms: None },
+            low_space: false,
             total,
             reported: 0,
         }

@@ -80,6 +80,11 @@ pub enum Command {
         /// The connection.
         session: SessionId,
     },
+    /// The disk of the log was looked at.
+    DiskSpace {
+        /// It has less room than is to be kept free.
+        low: bool,
+    },
     /// Time passed.
     Tick,
 }

@@ -119,3 +119,24 @@ fn a_node_that_has_not_reported_yet_is_no_place_for_a_copy() {
     assert_eq!(s.take_orders(), []);
     assert_eq!(s.holders("/a"), [1, 2]);
 }
+
+#[test]
+fn a_full_disk_neither_ends_the_wait_for_blocks_nor_hides_it() {
+    let mut s = Script::new();
+    s.register(1..=1);
+    let (a, _) = s.write("/a", 1, 5);
+    let mut s = s.restarted();
+    s.step(Command::DiskSpace { low: true });
+    assert!(matches!(s.call(mkdirs("/d")), Err(FsError::SafeMode(text)) if text.contains("Resources are low on NN")));
+    s.step(Command::DiskSpace { low: false });
+    assert!(
+        matches!(s.call(mkdirs("/d")), Err(FsError::Retriable(_))),
+        "blocks are missing"
+    );
+    s.step(Command::DiskSpace { low: true });
+    s.register(1..=1);
+    s.full_report(1, &[(a, ReplicaState::Finalized)]);
+    assert!(is_on(&mut s), "all blocks are there, but no room");
+    s.step(Command::DiskSpace { low: false });
+    s.call(mkdirs("/d")).unwrap();
+}
