@@ -74,7 +74,10 @@ impl DfsClient {
     pub fn with_local_replicas(&self, replicas: Arc<dyn LocalReplicas>) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            local: Some(Arc::new(LocalReads::new(replicas))),
+            local: Some(Arc::new(LocalReads::new(
+                replicas,
+                self.shared.config.verify_local_reads,
+            ))),
         }
     }
 

@@ -73,6 +73,9 @@ pub struct DfsClientConfig {
     /// Unix socket of DataNodes on this machine, which hand out the open files of their replicas; `_PORT` stands for the DataNode's
     /// transfer port. Absent: their replicas are read over TCP. HDFS's `dfs.domain.socket.path`.
     pub domain_socket: Option<PathBuf>,
+    /// Whether what is read from files on this machine is compared with its checksums, once per chunk. If not, a disk's damage is returned as it is. HDFS's
+    /// `dfs.client.read.shortcircuit.skip.checksum`, turned around.
+    pub verify_local_reads: bool,
     /// How long the object store trusts the block locations of a path it has read before. Own changes are seen at once.
     #[serde(with = "humantime_serde")]
     pub location_ttl: Duration,
@@ -102,6 +105,7 @@ impl Default for DfsClientConfig {
             hedged_read_threshold: Duration::from_millis(500),
             hedged_read_pool: 0,
             domain_socket: None,
+            verify_local_reads: true,
             location_ttl: Duration::from_secs(2),
         }
     }

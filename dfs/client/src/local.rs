@@ -57,6 +57,7 @@ const MAX_AT_HAND: u64 = 1 << 20;
 /// Reads local replicas, keeping them open between reads.
 pub(crate) struct LocalReads {
     source: Arc<dyn LocalReplicas>,
+    verify: bool,
     open: Mutex<HashMap<(BlockId, GenerationStamp), Arc<OpenReplica>>>,
     /// Counts uses; orders the open replicas by their last one.
     clock: AtomicU64,
@@ -71,9 +72,10 @@ impl fmt::Debug for LocalReads {
 }
 
 impl LocalReads {
-    pub(crate) fn new(source: Arc<dyn LocalReplicas>) -> Self {
+    pub(crate) fn new(source: Arc<dyn LocalReplicas>, verify: bool) -> Self {
         Self {
             source,
+            verify,
             open: Mutex::new(HashMap::new()),
             clock: AtomicU64::new(0),
         }
@@ -143,7 +145,7 @@ impl LocalReads {
             return Ok(None);
         };
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
-        let mut replica = OpenReplica::new(&block.pool, files, now)?;
+        let mut replica = OpenReplica::new(&block.pool, files, now, self.verify)?;
         if let Some(before) = self.open.lock().get(&(id, stamp)) {
             replica.inherit(before);
         }

@@ -25,11 +25,13 @@ pub(crate) struct OpenReplica {
     meta: File,
     length: u64,
     checksum: DataChecksum,
+    /// Whether anything is verified at all.
+    verify: bool,
     verified: Arc<ChunkSet>,
 }
 
 impl OpenReplica {
-    pub(crate) fn new(pool: &str, files: LocalReplica, now: u64) -> Result<Self, TransferError> {
+    pub(crate) fn new(pool: &str, files: LocalReplica, now: u64, verify: bool) -> Result<Self, TransferError> {
         let mut header = [0; META_HEADER_LENGTH];
         files.meta.read_exact_at(&mut header, 0).map_err(TransferError::Local)?;
         let checksum = DataChecksum::decode_meta_header(&header).map_err(|e| TransferError::Checksum(e.to_string()))?;
@@ -42,6 +44,7 @@ impl OpenReplica {
             meta: files.meta,
             length: files.length,
             checksum,
+            verify,
             verified: Arc::new(ChunkSet::new(chunks)),
         })
     }
@@ -58,7 +61,7 @@ impl OpenReplica {
         }
     }
 
-    /// Reads `range`, which must lie within the replica; every byte returned has been verified once. May wait for the disk.
+    /// Reads `range`, which must lie within the replica; every byte returned has been verified once, unless that is switched off. May wait for the disk.
     pub(crate) fn read(&self, range: Range<u64>) -> Result<Bytes, TransferError> {
         if range.end > self.length {
             let message = format!(
@@ -93,7 +96,7 @@ impl OpenReplica {
     /// The bytes to read for `range`: itself, or as long as it is not verified its whole chunks, which are given too.
     fn span(&self, range: &Range<u64>) -> (Range<u64>, Option<Range<u64>>) {
         let chunks = self.chunks_of(range);
-        if self.checksum.checksum_size() == 0 || self.verified.contains(&chunks) {
+        if !self.verify || self.checksum.checksum_size() == 0 || self.verified.contains(&chunks) {
             return (range.clone(), None);
         }
         (self.bytes_of(&chunks), Some(chunks))
@@ -212,7 +215,7 @@ mod tests {
             data in prop::collection::vec(any::<u8>(), 1..5000),
             ranges in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..20),
         ) {
-            let replica = OpenReplica::new("pool", replica(&data), 0).unwrap();
+            let replica = OpenReplica::new("pool", replica(&data), 0, true).unwrap();
             for (a, b) in ranges {
                 let (a, b) = (a.index(data.len()), b.index(data.len()));
                 let (start, end) = (a.min(b), a.max(b) + 1);
@@ -235,7 +238,7 @@ mod tests {
         let data = vec![7; 2000];
         let files = replica(&data);
         files.data.write_all_at(&[8], 600).unwrap();
-        let replica = OpenReplica::new("pool", files, 0).unwrap();
+        let replica = OpenReplica::new("pool", files, 0, true).unwrap();
         assert_eq!(&replica.read(0..512).unwrap()[..], &data[..512]);
         assert!(matches!(replica.read(100..700), Err(TransferError::Checksum(_))));
         assert!(matches!(replica.read(700..701), Err(TransferError::Checksum(_))));
@@ -246,15 +249,24 @@ mod tests {
     fn a_verified_chunk_is_not_verified_again() {
         let files = replica(&[7; 2000]);
         let later = files.data.try_clone().unwrap();
-        let replica = OpenReplica::new("pool", files, 0).unwrap();
+        let replica = OpenReplica::new("pool", files, 0, true).unwrap();
         replica.read(512..1024).unwrap();
         later.write_all_at(&[8], 600).unwrap();
         assert_eq!(replica.read(600..601).unwrap()[0], 8);
     }
 
     #[test]
+    fn nothing_is_verified_when_nobody_wants_it() {
+        let files = replica(&[7; 2000]);
+        files.data.write_all_at(&[8], 600).unwrap();
+        let replica = OpenReplica::new("pool", files, 0, false).unwrap();
+        assert_eq!(replica.read(600..602).unwrap()[..], [8, 7]);
+        assert_eq!(replica.read_at_hand(&(600..602)).unwrap()[..], [8, 7]);
+    }
+
+    #[test]
     fn reading_past_the_replica_is_an_error() {
-        let replica = OpenReplica::new("pool", replica(&[1; 10]), 0).unwrap();
+        let replica = OpenReplica::new("pool", replica(&[1; 10]), 0, true).unwrap();
         assert!(replica.read(5..11).is_err());
     }
 }

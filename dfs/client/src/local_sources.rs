@@ -20,14 +20,16 @@ const MAX_DATANODES: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct DomainSockets {
     pattern: PathBuf,
+    verify: bool,
     /// By uuid; `None` for DataNodes on other machines.
     known: Mutex<HashMap<String, Option<Arc<LocalReads>>>>,
 }
 
 impl DomainSockets {
-    pub(crate) fn new(pattern: PathBuf) -> Self {
+    pub(crate) fn new(pattern: PathBuf, verify: bool) -> Self {
         Self {
             pattern,
+            verify,
             known: Mutex::default(),
         }
     }
@@ -43,9 +45,8 @@ impl DomainSockets {
         }
         let reads = is_this_machine(&node.ip).then(|| {
             let path = socket_path(&self.pattern, node.xfer_port);
-            Arc::new(LocalReads::new(Arc::new(DomainSocketReplicas::connect(
-                path, &node.uuid,
-            ))))
+            let replicas = Arc::new(DomainSocketReplicas::connect(path, &node.uuid));
+            Arc::new(LocalReads::new(replicas, self.verify))
         });
         known.insert(node.uuid.clone(), reads.clone());
         reads

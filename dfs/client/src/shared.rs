@@ -47,7 +47,10 @@ impl Shared {
             connections: Connections::default(),
             locations: LocationCache::new(config.location_ttl),
             dead: DeadNodes::default(),
-            sockets: config.domain_socket.clone().map(DomainSockets::new),
+            sockets: config
+                .domain_socket
+                .clone()
+                .map(|pattern| DomainSockets::new(pattern, config.verify_local_reads)),
             pipeline_recoveries: AtomicU64::new(0),
             hedges: Semaphore::new(config.hedged_read_pool.min(Semaphore::MAX_PERMITS)),
             hedged_reads: AtomicU64::new(0),

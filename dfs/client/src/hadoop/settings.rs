@@ -1,5 +1,6 @@
 //! What of a Hadoop configuration means something to this client.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -46,7 +47,42 @@ impl HadoopConf {
             config.datanode_timeout = timeout;
             config.pipeline_timeout = timeout;
         }
+        self.apply_local_reads(config)?;
+        self.apply_hedged_reads(config)?;
         self.apply_replacement(config)
+    }
+
+    /// Reads past the DataNode on this machine. As in HDFS the socket alone means nothing: they are switched on by themselves.
+    fn apply_local_reads(&self, config: &mut DfsClientConfig) -> Result<()> {
+        const SWITCH: &str = "dfs.client.read.shortcircuit";
+        match self.parsed(SWITCH, parse_bool)? {
+            Some(true) => {
+                let path = self.parsed("dfs.domain.socket.path", |text| Some(PathBuf::from(text)))?;
+                config.domain_socket = Some(path.ok_or_else(|| Error::Config {
+                    problems: vec![format!("`{SWITCH}` is true but `dfs.domain.socket.path` is not set")],
+                })?);
+            }
+            Some(false) => config.domain_socket = None,
+            None => {}
+        }
+        let skip = self.parsed(&format!("{SWITCH}.skip.checksum"), parse_bool)?;
+        config.verify_local_reads = skip.map_or(config.verify_local_reads, |skip| !skip);
+        Ok(())
+    }
+
+    /// A second DataNode for reads that take long. No threads, or fewer: none.
+    fn apply_hedged_reads(&self, config: &mut DfsClientConfig) -> Result<()> {
+        let pool = |text: &str| text.trim().parse::<i32>().ok().map(|size| size.max(0) as usize);
+        self.replace(
+            "dfs.client.hedged.read.threadpool.size",
+            pool,
+            &mut config.hedged_read_pool,
+        )?;
+        self.replace(
+            "dfs.client.hedged.read.threshold.millis",
+            parse_time,
+            &mut config.hedged_read_threshold,
+        )
     }
 
     /// What to do when a write pipeline has lost a DataNode. HDFS has a switch and a policy for it.
@@ -102,8 +138,13 @@ fn parse_size(text: &str) -> Option<u64> {
     number.trim().parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// A time in milliseconds unless it says otherwise: `60000`, `60s`, `1m`.
+/// A timeout: HDFS's 0 is "for ever", which nothing here waits.
 fn parse_millis(text: &str) -> Option<Duration> {
+    parse_time(text).filter(|time| !time.is_zero())
+}
+
+/// A time in milliseconds unless it says otherwise: `60000`, `60s`, `1m`.
+fn parse_time(text: &str) -> Option<Duration> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().ok()?;
@@ -115,9 +156,7 @@ fn parse_millis(text: &str) -> Option<Duration> {
         "d" => 86_400_000,
         _ => return None,
     };
-    // HDFS's 0 is "for ever", which nothing here waits.
-    let millis = number.checked_mul(millis).filter(|millis| *millis > 0)?;
-    Some(Duration::from_millis(millis))
+    Some(Duration::from_millis(number.checked_mul(millis)?))
 }
 
 fn parse_bool(text: &str) -> Option<bool> {
@@ -167,6 +206,50 @@ mod tests {
     }
 
     #[test]
+    fn local_reads_need_their_switch_and_their_socket() {
+        let taken = |text: &str| {
+            let mut config = DfsClientConfig::default();
+            conf(text).apply(&mut config).map(|()| config)
+        };
+        let socket = "dfs.domain.socket.path=/run/dn._PORT\n";
+        assert_eq!(taken(socket).unwrap(), DfsClientConfig::default(), "not switched on");
+        let on = taken(&format!("{socket}dfs.client.read.shortcircuit=true")).unwrap();
+        assert_eq!(on.domain_socket, Some("/run/dn._PORT".into()));
+        assert!(on.verify_local_reads);
+        let unchecked = "dfs.client.read.shortcircuit.skip.checksum";
+        assert!(!taken(&format!("{unchecked}=true")).unwrap().verify_local_reads);
+        assert!(taken(&format!("{unchecked}=false")).unwrap().verify_local_reads);
+        let error = taken("dfs.client.read.shortcircuit=true").unwrap_err();
+        assert!(error.to_string().contains("dfs.domain.socket.path"), "{error}");
+        assert!(taken("dfs.client.read.shortcircuit=maybe").is_err());
+        // Switched off, whatever was configured elsewhere.
+        let mut config = on;
+        conf("dfs.client.read.shortcircuit=false").apply(&mut config).unwrap();
+        assert_eq!(config.domain_socket, None);
+    }
+
+    #[test]
+    fn slow_reads_get_a_second_datanode_if_there_are_threads_for_it() {
+        let mut config = DfsClientConfig::default();
+        conf("dfs.client.hedged.read.threadpool.size=20\ndfs.client.hedged.read.threshold.millis=10")
+            .apply(&mut config)
+            .unwrap();
+        assert_eq!(
+            (config.hedged_read_pool, config.hedged_read_threshold),
+            (20, Duration::from_millis(10))
+        );
+        conf("dfs.client.hedged.read.threadpool.size=-1\ndfs.client.hedged.read.threshold.millis=0")
+            .apply(&mut config)
+            .unwrap();
+        assert_eq!(
+            (config.hedged_read_pool, config.hedged_read_threshold),
+            (0, Duration::ZERO)
+        );
+        let error = conf("dfs.client.hedged.read.threadpool.size=many").apply(&mut config);
+        assert!(error.unwrap_err().to_string().contains("threadpool.size"));
+    }
+
+    #[test]
     fn nonsense_is_named() {
         let error = conf("fs.defaultFS=hdfs://h:1\ndfs.blocksize=lots")
             .client_config(None)
@@ -184,5 +267,6 @@ mod tests {
         assert_eq!(parse_millis("250"), Some(Duration::from_millis(250)));
         assert_eq!(parse_millis("2m"), Some(Duration::from_secs(120)));
         assert_eq!(parse_millis("0"), None);
+        assert_eq!(parse_time("0"), Some(Duration::ZERO));
     }
 }
