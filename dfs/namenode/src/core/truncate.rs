@@ -1,5 +1,8 @@
 //! truncate: a closed file becomes shorter. At a block's end at once; inside a block its holders have to cut their replicas first
 //! (see `recovery`), and until they have, the file is open.
+//!
+//! They always cut in place. HDFS copies what is left to a new block when a snapshot, or an upgrade that can still be rolled back, needs the
+//! old one; there is neither here, and no two files share a block. DataNodes can do it (`new_block_id` of `RecoverBlock`); nobody asks them to.
 
 use super::Core;
 use super::command::{Caller, Reply};
