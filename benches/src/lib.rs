@@ -3,6 +3,9 @@
 //!
 //! Nothing here judges: there is no threshold that a run passes or fails, except that every answer must be right.
 //!
-//! The code lives in `quarry-benches-dfs`, which builds without the SQL engine.
+//! What needs no SQL engine lives in `quarry-benches-dfs`, which builds without it.
+
+pub mod home;
+pub mod peer;
 
 pub use quarry_benches_dfs::{conditions, samples, table};

@@ -21,6 +21,8 @@ pub enum Tool {
     Jdbc17,
     /// The Arrow Flight SQL JDBC driver 18.3.0, and sqlline.
     Jdbc18,
+    /// The texts of the TPC-DS queries, in the folder `tpcds`.
+    TpcdsTexts,
     /// A Python environment with hdfs-native, ADBC, pyarrow, PySpark and chDB.
     Python,
 }
@@ -33,6 +35,7 @@ impl Tool {
             Self::HdfsPrograms => "program-jars",
             Self::Jdbc17 => "jdbc-17-jars",
             Self::Jdbc18 => "jdbc-18-jars",
+            Self::TpcdsTexts => "tpcds-texts",
             Self::Python => "python",
         }
     }
@@ -40,7 +43,7 @@ impl Tool {
     fn is_required(self) -> bool {
         match self {
             Self::HdfsOracle => env::var_os(ORACLE).is_some_and(|v| v == "1"),
-            Self::HadoopClient | Self::HdfsPrograms | Self::Jdbc17 | Self::Jdbc18 | Self::Python => {
+            Self::HadoopClient | Self::HdfsPrograms | Self::Jdbc17 | Self::Jdbc18 | Self::TpcdsTexts | Self::Python => {
                 env::var_os(INTEROP).is_some_and(|v| v == "required")
             }
         }

@@ -1,7 +1,7 @@
 //! TPC-H on a Quarry cluster and on plain DataFusion over the same files, on one machine, in turn.
 //!
 //! 1. A cluster is started and loaded once; its files are copied out, for the peer ([`data`]).
-//! 2. Each query runs on all engines in turn, first to warm up, then for the clock ([`run`], [`peer`]).
+//! 2. Each query runs on all engines in turn, first to warm up, then for the clock ([`run`]).
 //! 3. Ratios and totals are shown, and written with the conditions of the run ([`report`], [`markdown`]).
 //!
 //! The exit code is 0 only if all engines gave the same answers; how fast they were does not change it.
@@ -11,7 +11,6 @@ mod chart;
 mod data;
 mod duckdb;
 mod markdown;
-mod peer;
 mod report;
 mod run;
 
@@ -24,14 +23,15 @@ use quarry::config::{LogConfig, LogFormat};
 use quarry::local::LocalCluster;
 use quarry::shutdown::Signals;
 use quarry::telemetry;
-use quarry::tpch::QUERIES;
+use quarry::tpch::{QUERIES, Table};
 use quarry_benches::conditions::{Conditions, cores};
-use tokio::runtime::{Handle, Runtime};
+use quarry_benches::home::{Data, Home};
+use quarry_benches::peer::{Peer, threads};
+use tokio::runtime::Handle;
 
 use args::Args;
-use data::{Data, Home, SCHEMA};
+use data::SCHEMA;
 use duckdb::DuckDb;
-use peer::Peer;
 use report::{Line, Pick, Report, Setup};
 use run::Race;
 
@@ -66,15 +66,6 @@ fn start(args: &Args) -> anyhow::Result<bool> {
     })
 }
 
-fn threads() -> anyhow::Result<Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder
-        .worker_threads(cores())
-        .enable_all()
-        .build()
-        .context("a runtime")
-}
-
 async fn benchmark(args: &Args, conditions: Conditions, peers: &Handle) -> anyhow::Result<bool> {
     let home = Home::new(args.data.as_deref())?;
     let found = home.found(args.scale, args.nodes)?;
@@ -98,7 +89,7 @@ async fn measure(
 ) -> anyhow::Result<(Data, Vec<Line>, Option<String>)> {
     let data = match found {
         Some(data) => data,
-        None => Box::pin(home.load(cluster, args.scale, args.nodes)).await?,
+        None => Box::pin(data::load(home, cluster, args.scale, args.nodes)).await?,
     };
     let mut race = race(args, home, cluster, runtime).await?;
     let mut lines = Vec::with_capacity(QUERIES.len());
@@ -118,7 +109,7 @@ async fn race(args: &Args, home: &Home, cluster: &LocalCluster, runtime: &Handle
     quarry.use_schema(SCHEMA).await?;
     let mut peers = Vec::new();
     for partitions in args.partitions() {
-        peers.push(Peer::open(&home.files(), partitions, runtime.clone()).await?);
+        peers.push(Peer::open(&home.files(), Table::ALL.map(Table::name), partitions, runtime.clone()).await?);
     }
     let duckdb = match &args.duckdb {
         Some(python) => Some(DuckDb::open(python, &home.files(), cores()).await?),

@@ -175,9 +175,9 @@ mod tests {
     use quarry_benches::conditions::Conditions;
 
     use super::*;
-    use crate::data::Data;
     use crate::report::Setup;
     use crate::report::tests::line;
+    use quarry_benches::home::Data;
 
     fn report(lines: Vec<Line>) -> Report {
         let setup = Setup {

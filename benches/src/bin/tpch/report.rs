@@ -4,7 +4,7 @@ use quarry_benches::conditions::Conditions;
 use quarry_benches::samples::Samples;
 use serde::Serialize;
 
-use crate::data::Data;
+use quarry_benches::home::Data;
 
 /// One query on all engines.
 #[derive(Debug, Clone, Serialize)]

@@ -8,11 +8,11 @@ use arrow::array::RecordBatch;
 use quarry::demo::compare;
 use quarry::sql::SqlClient;
 use quarry::tpch::{self, Query};
+use quarry_benches::peer::Peer;
 use quarry_benches::samples::Samples;
 use tokio::time::timeout;
 
 use crate::duckdb::DuckDb;
-use crate::peer::Peer;
 use crate::report::{Line, Plain};
 
 /// One run of one query may take this long: far more than any should, so that a hang ends with a name.
