@@ -79,12 +79,20 @@ impl NameRules {
         }
     }
 
+    /// The columns of a `PARTITIONED BY`, which the parser gives as they were written.
+    pub(crate) fn columns(&self, texts: &[String]) -> Vec<String> {
+        texts.iter().map(|text| self.column(text)).collect()
+    }
+
     /// A column's name as a clause's text has it, perhaps in quotes.
     pub(crate) fn column(&self, text: &str) -> String {
-        match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-            Some(quoted) => quoted.replace("\"\"", "\""),
-            None => self.ident(&Ident::new(text)),
-        }
+        let within = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+        let unquoted = |quote: char| {
+            let doubled = [quote, quote].iter().collect::<String>();
+            within(quote).map(|text| text.replace(&doubled, &quote.to_string()))
+        };
+        let quoted = unquoted('"').or_else(|| unquoted('`'));
+        quoted.unwrap_or_else(|| self.ident(&Ident::new(text)))
     }
 
     /// One name as it is compared.
@@ -104,5 +112,26 @@ pub(crate) fn known_catalog(catalog: &str) -> Result<()> {
         Ok(())
     } else {
         Err(Error::not_found("catalog", catalog))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_a_clause_are_named_as_they_would_be_in_a_query() {
+        let names = NameRules {
+            default_schema: "s".to_owned(),
+            normalize: true,
+        };
+        let written = ["Year", "\"Year\"", "`Month`", "\"a \"\"b\"\"\"", "\"", "\"open"];
+        let read = names.columns(&written.map(str::to_owned));
+        assert_eq!(read, ["year", "Year", "Month", "a \"b\"", "\"", "\"open"]);
+        let as_written = NameRules {
+            normalize: false,
+            ..names
+        };
+        assert_eq!(as_written.column("Year"), "Year");
     }
 }

@@ -35,7 +35,8 @@ pub(crate) async fn define(create: &CreateExternalTable, scope: &Scope) -> Resul
         location: &location,
         options: &options,
     };
-    let columns = columns_of(plan.schema.as_arrow(), &plan.table_partition_cols, inference, scope).await?;
+    let partitions = scope.names.columns(&plan.table_partition_cols);
+    let columns = columns_of(plan.schema.as_arrow(), &partitions, inference, scope).await?;
     let definition = TableDefinition {
         partition_columns: columns.partition_names(),
         options,

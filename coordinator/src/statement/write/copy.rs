@@ -22,8 +22,7 @@ pub(super) async fn plan(copy: CopyToStatement, scope: &Scope) -> Result<Planned
     let location = scope.writable_location(&copy.target)?;
     let format = format(&copy, &location)?;
     let rows = scope.plan(source(copy.source, scope)?).await?;
-    let columns = copy.partitioned_by.iter();
-    let partition_columns: Vec<String> = columns.map(|column| scope.names.column(column)).collect();
+    let partition_columns = scope.names.columns(&copy.partitioned_by);
     let schema = arrange::partition_last(arrange::columns_of(&rows)?.as_ref(), &partition_columns)?;
     arrange::check_types(&schema, format)?;
     let input = arrange::by_name(rows, &schema)?;

@@ -45,7 +45,7 @@ pub(super) async fn plan(statement: CreateTable, scope: &Scope, user: &str) -> R
         Some(declared) => Arc::clone(declared),
         None => Arc::clone(&found),
     };
-    let partition_columns = partition_columns(&head, scope);
+    let partition_columns = scope.names.columns(&head.table_partition_cols);
     let schema = arrange::partition_last(&columns, &partition_columns)?;
     let all: Vec<usize> = (0..columns.fields().len()).collect();
     let named = arrange::by_position(rows, &columns, &all)?;
@@ -68,7 +68,7 @@ pub(crate) async fn create_empty(head: &CreateExternalTable, scope: &Scope, sess
             "CREATE TABLE needs columns, or AS and a query; for files that are there, use CREATE EXTERNAL TABLE",
         )
     })?;
-    let partition_columns = partition_columns(head, scope);
+    let partition_columns = scope.names.columns(&head.table_partition_cols);
     let schema = arrange::partition_last(&columns, &partition_columns)?;
     let (target, _) = target(head, new, schema, partition_columns, scope).await?;
     Job::without_rows(target, QueryId::draw(), scope)
@@ -114,13 +114,6 @@ async fn declared(head: &CreateExternalTable, scope: &Scope) -> Result<Option<Sc
         return Err(Error::Unsupported(format!("DEFAULT of column {column}")));
     }
     Ok(Some(stored_schema(plan.schema.as_arrow())))
-}
-
-fn partition_columns(head: &CreateExternalTable, scope: &Scope) -> Vec<String> {
-    let columns = head.table_partition_cols.iter();
-    columns
-        .map(|column| scope.names.ident(&column.as_str().into()))
-        .collect()
 }
 
 /// Where the table goes and what it is.

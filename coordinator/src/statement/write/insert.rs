@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::common::{Column, ScalarValue};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, ScalarValue};
 use datafusion::logical_expr::dml::InsertOp;
-use datafusion::logical_expr::{DmlStatement, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WriteOp, lit};
+use datafusion::logical_expr::{
+    DmlStatement, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Union, WriteOp, lit,
+};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr as SqlExpr, Ident, Insert, ObjectName, Statement, TableObject, UnaryOperator, Value,
@@ -152,11 +155,46 @@ async fn plan_rows(insert: Insert, scope: &Scope, name: &FullName) -> Result<(Lo
         return Err(Error::Internal("INSERT was planned as something else".to_owned()));
     };
     scope.check_read_only(&input)?;
+    let input = nullable_values(Arc::unwrap_or_clone(input))?.data;
     match op {
-        WriteOp::Insert(InsertOp::Append) => Ok((Arc::unwrap_or_clone(input), false)),
-        WriteOp::Insert(InsertOp::Overwrite) => Ok((Arc::unwrap_or_clone(input), true)),
+        WriteOp::Insert(InsertOp::Append) => Ok((input, false)),
+        WriteOp::Insert(InsertOp::Overwrite) => Ok((input, true)),
         _ => Err(Error::Unsupported(format!("REPLACE INTO {}", name.object))),
     }
+}
+
+/// Lets `VALUES` be NULL. The planner gives them the columns of the table, with NOT NULL, under names of their own; a NULL among them would be
+/// refused as one in `column1`. Where the rows are written it is refused by the name of the table's column.
+fn nullable_values(plan: LogicalPlan) -> datafusion::error::Result<Transformed<LogicalPlan>> {
+    if let LogicalPlan::Values(mut values) = plan {
+        let Some(schema) = nullable(&values.schema)? else {
+            return Ok(Transformed::no(LogicalPlan::Values(values)));
+        };
+        values.schema = schema;
+        return Ok(Transformed::yes(LogicalPlan::Values(values)));
+    }
+    let mapped = plan.map_children(nullable_values)?;
+    if !mapped.transformed {
+        return Ok(mapped);
+    }
+    Ok(Transformed::yes(match mapped.data {
+        // It would keep its own.
+        LogicalPlan::Union(union) => LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?),
+        other => other.recompute_schema()?,
+    }))
+}
+
+/// The same columns, all of them nullable; `None` if they are.
+fn nullable(schema: &DFSchema) -> datafusion::error::Result<Option<DFSchemaRef>> {
+    if schema.fields().iter().all(|field| field.is_nullable()) {
+        return Ok(None);
+    }
+    let fields = schema.iter().map(|(table, field)| {
+        let field = field.as_ref().clone().with_nullable(true);
+        (table.cloned(), Arc::new(field))
+    });
+    let schema = DFSchema::new_with_metadata(fields.collect(), schema.metadata().clone())?;
+    Ok(Some(Arc::new(schema)))
 }
 
 /// Puts the values that the clause names into each row.

@@ -59,6 +59,26 @@ async fn csv_tables_with_options_and_declared_columns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_text_of_a_partitioned_table_makes_it_again() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    for (key, id) in [("2023", "1"), ("2024", "2")] {
+        let path = format!("/parts/Year={key}/k=7/a.csv");
+        server.files.put(&path, format!("id\n{id}\n").into_bytes()).await;
+    }
+    let sql = "create external table t (id bigint, \"Year\" int, k int) stored as csv \
+               partitioned by (\"Year\", K) location 'hdfs:///parts'";
+    update(&mut client, sql).await.unwrap();
+    let query = "select id, \"Year\", k from t where \"Year\" = 2024";
+    assert_eq!(rows(&mut client, query).await, [["2", "2024", "7"]]);
+    let shown = rows(&mut client, "show create table t").await;
+    update(&mut client, "drop table t").await.unwrap();
+    update(&mut client, &shown[0][3]).await.unwrap();
+    assert_eq!(rows(&mut client, query).await, [["2", "2024", "7"]]);
+    assert_eq!(rows(&mut client, "show create table t").await, shown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn existing_missing_and_replaced_objects() {
     let server = Server::start().await;
     server.load_tables().await;
