@@ -70,7 +70,7 @@ impl SystemTables {
 
     /// Names of the tables.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        ["queries", "sessions", "workers"].into_iter()
+        ["queries", "sessions", "tasks", "workers"].into_iter()
     }
 
     /// A table's rows as they are now; `None` if there is no such table.
@@ -81,6 +81,7 @@ impl SystemTables {
         match table {
             "queries" => self.query_rows().map(Some),
             "sessions" => self.session_rows().map(Some),
+            "tasks" => self.task_rows().map(Some),
             "workers" => self.worker_rows().map(Some),
             _ => Ok(None),
         }
@@ -155,6 +156,11 @@ impl SystemTables {
                 Arc::new(UInt32Array::from_iter_values(rows.iter().map(|(p, _)| p.attempts))) as ArrayRef,
                 false,
             ),
+            (
+                "retry_reason",
+                text(rows.iter().map(|(progress, _)| progress.retry_reason.clone())),
+                true,
+            ),
             ("local_bytes", numbers(bytes(true)), true),
             ("remote_bytes", numbers(bytes(false)), true),
             (
@@ -179,6 +185,54 @@ impl SystemTables {
             (
                 "idle_ms",
                 numbers(rows.iter().map(|session| Some(session.idle(now).as_millis() as u64))),
+                false,
+            ),
+        ])
+    }
+
+    /// The tasks of the queries that run.
+    fn task_rows(&self) -> Result<RecordBatch, ArrowError> {
+        let mut rows = Vec::new();
+        for query in self.queries.list() {
+            let attempt = query.progress().attempts;
+            rows.extend(
+                query
+                    .tasks()
+                    .into_iter()
+                    .map(|task| (query.id.to_string(), attempt, task)),
+            );
+        }
+        RecordBatch::try_from_iter_with_nullable([
+            (
+                "query_id",
+                text(rows.iter().map(|(query, ..)| Some(query.clone()))),
+                false,
+            ),
+            (
+                "attempt",
+                Arc::new(UInt32Array::from_iter_values(
+                    rows.iter().map(|(_, attempt, _)| *attempt),
+                )) as ArrayRef,
+                false,
+            ),
+            (
+                "stage",
+                numbers(rows.iter().map(|(.., task)| Some(task.stage as u64))),
+                false,
+            ),
+            (
+                "task",
+                numbers(rows.iter().map(|(.., task)| Some(task.task as u64))),
+                false,
+            ),
+            (
+                "worker",
+                text(rows.iter().map(|(.., task)| Some(task.worker.clone()))),
+                false,
+            ),
+            (
+                "state",
+                text(rows.iter().map(|(.., task)| Some(task.state.name().to_owned()))),
                 false,
             ),
         ])

@@ -30,7 +30,7 @@ use super::explain::{figures_text, partitions_text, stages_text};
 use super::handlers::{Slots, by_held_bytes};
 use super::pump::{Progress, executed_already, pump};
 use super::record::{Record, RecordingChannels};
-use super::{Attempt, Gauge};
+use super::{Attempt, AttemptView};
 use crate::members::WorkerInfo;
 use crate::planning::shape::fits_the_wire;
 use crate::registration::Membership;
@@ -265,9 +265,8 @@ impl Attempt for DistributedAttempt {
         )
     }
 
-    fn gauge(&self) -> Option<Gauge> {
-        let record = Arc::clone(&self.record);
-        Some(Gauge::new(move || record.ended_share()))
+    fn view(&self) -> Option<Arc<dyn AttemptView>> {
+        Some(Arc::clone(&self.record) as Arc<dyn AttemptView>)
     }
 
     async fn figures(&self) -> QueryFigures {

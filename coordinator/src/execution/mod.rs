@@ -21,6 +21,7 @@ mod local;
 mod pump;
 mod record;
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -78,8 +79,8 @@ pub trait Attempt: Send + Sync {
     /// time for workers that still owe their metrics, and says so if they do not come.
     async fn explain_analyze(&self) -> String;
 
-    /// How far the run is, for as long as somebody asks; `None` if it cannot be told.
-    fn gauge(&self) -> Option<Gauge> {
+    /// Looks at the run from outside, for as long as somebody asks; `None` if there is nothing to see.
+    fn view(&self) -> Option<Arc<dyn AttemptView>> {
         None
     }
 
@@ -87,26 +88,48 @@ pub trait Attempt: Send + Sync {
     async fn figures(&self) -> QueryFigures;
 }
 
-/// Tells from outside how far a running attempt is. Cheap to copy, and keeps nothing running.
-#[derive(Clone)]
-pub struct Gauge(Arc<dyn Fn() -> f64 + Send + Sync>);
+/// A running attempt as seen from outside. Keeps nothing running.
+pub trait AttemptView: fmt::Debug + Send + Sync {
+    /// How far it is, from 0 to 1.
+    fn share(&self) -> f64;
 
-impl Gauge {
-    /// A gauge that `read` answers for: from 0 to 1.
-    pub fn new(read: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
-    }
-
-    /// How far it is now, from 0 to 1.
-    #[must_use]
-    pub fn read(&self) -> f64 {
-        (self.0)().clamp(0.0, 1.0)
-    }
+    /// The tasks that were sent to workers.
+    fn tasks(&self) -> Vec<TaskStatus>;
 }
 
-impl std::fmt::Debug for Gauge {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Gauge").field(&self.read()).finish()
+/// Where one task of an attempt is, and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskStatus {
+    /// Its stage.
+    pub stage: usize,
+    /// Its number in the stage, from 0.
+    pub task: usize,
+    /// `host:port` of its worker.
+    pub worker: String,
+    /// How it stands.
+    pub state: TaskState,
+}
+
+/// How a task stands, as far as the coordinator was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskState {
+    /// Its plan is under way to the worker.
+    Sent,
+    /// The worker took it.
+    Running,
+    /// The worker sent its figures, or will never do so.
+    Ended,
+}
+
+impl TaskState {
+    /// As `system.tasks` shows it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Running => "running",
+            Self::Ended => "ended",
+        }
     }
 }
 

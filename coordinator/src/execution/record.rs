@@ -30,6 +30,7 @@ use tonic::codegen::http::HeaderMap;
 use url::Url;
 
 use super::handlers::candidate;
+use super::{AttemptView, TaskState, TaskStatus};
 use crate::members::WorkerInfo;
 use crate::planning::splits::{held_bytes, scan_bytes, scan_files, scan_name};
 
@@ -49,7 +50,7 @@ struct TaskRecord {
     worker: String,
     scans: Vec<TaskScan>,
     metrics: Option<Vec<MetricsSet>>,
-    ended: bool,
+    state: TaskState,
 }
 
 /// A scan in a task's plan.
@@ -84,23 +85,13 @@ impl Record {
     pub(super) async fn wait(&self, timeout: Duration) -> bool {
         let mut changes = self.changed.subscribe();
         let all = async {
-            while self.tasks.lock().values().any(|task| !task.ended) {
+            while self.tasks.lock().values().any(|task| !task.has_ended()) {
                 if changes.changed().await.is_err() {
                     return;
                 }
             }
         };
         tokio::time::timeout(timeout, all).await.is_ok()
-    }
-
-    /// Which part of the tasks that were sent out has ended, from 0 to 1.
-    pub(super) fn ended_share(&self) -> f64 {
-        let tasks = self.tasks.lock();
-        if tasks.is_empty() {
-            return 0.0;
-        }
-        let ended = tasks.values().filter(|task| task.ended).count();
-        ended as f64 / tasks.len() as f64
     }
 
     pub(super) fn figures(&self) -> Recorded {
@@ -130,15 +121,21 @@ impl Record {
             worker: address_of(url),
             scans,
             metrics: None,
-            ended: false,
+            state: TaskState::Sent,
         };
         self.tasks.lock().insert(id, task);
+    }
+
+    fn taken(&self, id: TaskId) {
+        if let Some(task) = self.tasks.lock().get_mut(&id) {
+            task.state = TaskState::Running;
+        }
     }
 
     fn reported(&self, id: TaskId, metrics: Vec<MetricsSet>) {
         if let Some(task) = self.tasks.lock().get_mut(&id) {
             task.metrics = Some(metrics);
-            task.ended = true;
+            task.state = TaskState::Ended;
         }
         self.changed.send_replace(());
     }
@@ -146,11 +143,40 @@ impl Record {
     /// True if the task's metrics had come.
     fn ended(&self, id: TaskId) -> bool {
         let reported = self.tasks.lock().get_mut(&id).is_some_and(|task| {
-            task.ended = true;
+            task.state = TaskState::Ended;
             task.metrics.is_some()
         });
         self.changed.send_replace(());
         reported
+    }
+}
+
+impl AttemptView for Record {
+    /// Which part of the tasks that were sent out has ended.
+    fn share(&self) -> f64 {
+        let tasks = self.tasks.lock();
+        if tasks.is_empty() {
+            return 0.0;
+        }
+        let ended = tasks.values().filter(|task| task.has_ended()).count();
+        ended as f64 / tasks.len() as f64
+    }
+
+    fn tasks(&self) -> Vec<TaskStatus> {
+        let tasks = self.tasks.lock();
+        let status = |(&(stage, task), record): (&TaskId, &TaskRecord)| TaskStatus {
+            stage,
+            task,
+            worker: record.worker.clone(),
+            state: record.state,
+        };
+        tasks.iter().map(status).collect()
+    }
+}
+
+impl TaskRecord {
+    fn has_ended(&self) -> bool {
+        self.state == TaskState::Ended
     }
 }
 
@@ -254,7 +280,10 @@ impl WorkerChannel for RecordingChannel {
             .coordinator_channel(headers, request, messages, metrics, context)
             .await;
         match reports {
-            Ok(reports) => Ok(recorded(Arc::clone(&self.record), id, nodes, reports)),
+            Ok(reports) => {
+                self.record.taken(id);
+                Ok(recorded(Arc::clone(&self.record), id, nodes, reports))
+            }
             Err(error) => {
                 self.record.ended(id);
                 Err(error)
@@ -341,7 +370,7 @@ mod tests {
             worker: "w:1".into(),
             scans: Vec::new(),
             metrics: None,
-            ended: false,
+            state: TaskState::Running,
         };
         record.tasks.lock().insert((1, 0), task);
         record

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
 use crate::error::{Error, ErrorKind};
-use crate::execution::Gauge;
+use crate::execution::{AttemptView, TaskStatus};
 
 /// Longest SQL text kept in a record, in bytes.
 const MAX_SQL: usize = 64 << 10;
@@ -78,8 +78,8 @@ pub struct Query {
     admission: Arc<Admission>,
     begin: Instant,
     progress: Mutex<Progress>,
-    /// How far the attempt is that runs now.
-    gauge: Mutex<Option<Gauge>>,
+    /// The attempt that runs now; none after the end.
+    attempt: Mutex<Option<Arc<dyn AttemptView>>>,
     /// Rows have come, or it is over.
     ready: Notify,
 }
@@ -95,6 +95,8 @@ pub struct Progress {
     pub rows: u64,
     /// Runs begun; more than one if a worker was lost.
     pub attempts: u32,
+    /// Why the last of them was begun, if there are several.
+    pub retry_reason: Option<String>,
     /// What the last attempt did.
     pub figures: Option<QueryFigures>,
     /// From its coming to its end.
@@ -108,6 +110,7 @@ impl Query {
             error: None,
             rows: 0,
             attempts: 0,
+            retry_reason: None,
             figures: None,
             elapsed: None,
         };
@@ -121,7 +124,7 @@ impl Query {
             admission: Arc::clone(admission),
             begin: Instant::now(),
             progress: Mutex::new(progress),
-            gauge: Mutex::default(),
+            attempt: Mutex::default(),
             ready: Notify::new(),
         }
     }
@@ -154,8 +157,7 @@ impl Query {
         if !progress.state.is_over() {
             progress.state = state;
             if state.is_over() {
-                progress.elapsed = Some(self.begin.elapsed());
-                self.ready.notify_waiters();
+                self.end(&mut progress);
             }
         }
     }
@@ -171,15 +173,32 @@ impl Query {
         if !progress.state.is_over() {
             progress.error = Some(error.to_string());
             progress.state = state;
-            progress.elapsed = Some(self.begin.elapsed());
-            self.ready.notify_waiters();
+            self.end(&mut progress);
         }
     }
 
-    /// One more run of it begins; `gauge` tells how far it is.
-    pub fn begin_attempt(&self, gauge: Option<Gauge>) {
+    fn end(&self, progress: &mut Progress) {
+        progress.elapsed = Some(self.begin.elapsed());
+        // What it knows of its tasks is much; the query is remembered for long.
+        self.attempt.lock().take();
+        self.ready.notify_waiters();
+    }
+
+    /// One more run of it begins; `view` looks at it.
+    pub fn begin_attempt(&self, view: Option<Arc<dyn AttemptView>>) {
         self.progress.lock().attempts += 1;
-        *self.gauge.lock() = gauge;
+        *self.attempt.lock() = view;
+    }
+
+    /// The last run failed for `reason`, and another one will be begun.
+    pub fn retry_after(&self, reason: &Error) {
+        self.progress.lock().retry_reason = Some(reason.to_string());
+    }
+
+    /// The tasks of the attempt that runs now, as far as they were sent to workers; none before its begin and after its end.
+    pub fn tasks(&self) -> Vec<TaskStatus> {
+        let attempt = self.attempt.lock().clone();
+        attempt.map_or_else(Vec::new, |attempt| attempt.tasks())
     }
 
     /// Rows were handed over.
@@ -192,7 +211,10 @@ impl Query {
     pub fn share(&self) -> f64 {
         match self.state() {
             QueryState::Planning | QueryState::Planned | QueryState::Queued => 0.0,
-            QueryState::Running => self.gauge.lock().as_ref().map_or(0.0, |gauge| gauge.read().min(0.99)),
+            QueryState::Running => {
+                let attempt = self.attempt.lock().clone();
+                attempt.map_or(0.0, |attempt| attempt.share().min(0.99))
+            }
             _ => 1.0,
         }
     }
@@ -229,6 +251,7 @@ impl Query {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::execution::TaskState;
 
     #[test]
     fn the_first_end_counts() {
@@ -248,12 +271,40 @@ mod tests {
         query.advance(QueryState::Running);
         assert!(!query.is_ready());
         assert_eq!(query.share(), 0.0);
-        query.begin_attempt(Some(Gauge::new(|| 0.5)));
-        assert_eq!(query.share(), 0.5);
+        query.begin_attempt(Some(Arc::new(HalfWay)));
+        assert_eq!((query.share(), query.tasks().len()), (0.5, 1));
         tokio::join!(query.ready(), async { query.add_rows(1) });
         let empty = Query::new(1, "ada", "select 1 where false", &Arc::default());
         tokio::join!(empty.ready(), async { empty.advance(QueryState::Finished) });
         assert_eq!(empty.share(), 1.0);
+    }
+
+    #[derive(Debug)]
+    struct HalfWay;
+
+    impl AttemptView for HalfWay {
+        fn share(&self) -> f64 {
+            0.5
+        }
+
+        fn tasks(&self) -> Vec<TaskStatus> {
+            vec![TaskStatus {
+                stage: 1,
+                task: 0,
+                worker: "10.0.0.7:8050".to_owned(),
+                state: TaskState::Running,
+            }]
+        }
+    }
+
+    #[test]
+    fn a_query_that_is_over_has_no_tasks() {
+        let query = Query::new(1, "ada", "select 1", &Arc::default());
+        query.advance(QueryState::Running);
+        query.begin_attempt(Some(Arc::new(HalfWay)));
+        assert_eq!(query.tasks()[0].worker, "10.0.0.7:8050");
+        query.advance(QueryState::Finished);
+        assert!(query.tasks().is_empty());
     }
 
     #[test]

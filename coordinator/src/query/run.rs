@@ -247,12 +247,13 @@ async fn run_one(
     let mut attempt = first;
     let mut retries = 0;
     loop {
-        planner.query.begin_attempt(attempt.gauge());
+        planner.query.begin_attempt(attempt.view());
         let Err(error) = run_attempt(attempt.as_ref(), sink).await else {
             return finish(attempt.as_ref(), sink).await;
         };
         if !sink.released && planner.sort_instead(&error) {
             tracing::info!(query = %planner.query.id, %error, "planning again with sort-merge joins");
+            planner.query.retry_after(&error);
             attempt = planner.plan(plan).await?;
             continue;
         }
@@ -261,6 +262,7 @@ async fn run_one(
         }
         retries += 1;
         tracing::info!(query = %planner.query.id, %error, retries, "planning again, no row has left yet");
+        planner.query.retry_after(&error);
         attempt = planner.plan(plan).await?;
     }
 }
@@ -274,7 +276,7 @@ async fn collect_one(
     let mut attempt = first;
     let mut retries = 0;
     loop {
-        planner.query.begin_attempt(attempt.gauge());
+        planner.query.begin_attempt(attempt.view());
         let rows = async { Ok(attempt.execute()?.try_collect().await?) };
         let error: Error = match rows.await {
             Ok(rows) => {
@@ -287,6 +289,7 @@ async fn collect_one(
         };
         if planner.sort_instead(&error) {
             tracing::info!(query = %planner.query.id, %error, "planning again with sort-merge joins");
+            planner.query.retry_after(&error);
             attempt = planner.plan(plan).await?;
             continue;
         }
@@ -295,6 +298,7 @@ async fn collect_one(
         }
         retries += 1;
         tracing::info!(query = %planner.query.id, %error, retries, "planning again, nothing was committed yet");
+        planner.query.retry_after(&error);
         attempt = planner.plan(plan).await?;
     }
 }

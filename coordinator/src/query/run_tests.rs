@@ -132,7 +132,9 @@ async fn a_worker_lost_before_any_row_has_left_goes_unseen() {
     ];
     let (query, receiver) = run(attempts, Purpose::Rows, LONG);
     assert_eq!(collect(receiver).await.unwrap(), 5);
-    assert_eq!(query.progress().attempts, 3);
+    let progress = query.progress();
+    assert_eq!(progress.attempts, 3);
+    assert!(progress.retry_reason.unwrap().contains("10.0.0.7:8050"));
 }
 
 #[tokio::test]

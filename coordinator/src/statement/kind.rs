@@ -427,7 +427,7 @@ fn classify_variable(variable: &[Ident]) -> Result<Kind> {
     let name = words.join(".");
     match name.to_ascii_lowercase().as_str() {
         "all" | "settings" => Ok(Kind::Show(Show::Settings)),
-        "queries" | "sessions" | "workers" => system_table(&name.to_ascii_lowercase()),
+        "queries" | "sessions" | "tasks" | "workers" => system_table(&name.to_ascii_lowercase()),
         "nodes" => system_table("workers"),
         _ => Ok(Kind::Show(Show::Setting(name))),
     }
@@ -574,7 +574,13 @@ mod tests {
         ] {
             assert!(matches!(kind(sql), Ok(Kind::Show(_))), "{sql}: {:?}", kind(sql));
         }
-        for sql in ["show queries", "show workers", "show nodes", "show sessions"] {
+        for sql in [
+            "show queries",
+            "show tasks",
+            "show workers",
+            "show nodes",
+            "show sessions",
+        ] {
             assert!(matches!(kind(sql), Ok(Kind::Query(_))), "{sql}");
         }
     }

@@ -3,6 +3,7 @@
 //! - `oracle`: files whose every byte follows from their number, and who remembers what was acknowledged
 //! - `disks`: replicas as they lie in the DataNodes' directories
 //! - `kills`, `flips`, `decommission`: one fault each
+//! - `queries`: a worker killed under each TPC-H query
 
 mod decommission;
 mod disks;
@@ -10,4 +11,5 @@ mod flips;
 mod full_disk;
 mod kills;
 mod oracle;
+mod queries;
 mod writes;
