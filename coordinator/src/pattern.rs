@@ -44,6 +44,14 @@ impl Like {
         pattern.map_or_else(Self::everything, |pattern| Self::new(pattern, false))
     }
 
+    /// The same pattern for names in any case.
+    pub(crate) fn in_any_case(&self) -> Self {
+        Self {
+            ignore_case: true,
+            ..self.clone()
+        }
+    }
+
     /// The one name it matches, if it has no wildcard.
     pub(crate) fn literal(&self) -> Option<String> {
         self.parts
@@ -116,6 +124,7 @@ mod tests {
         }
         assert!(Like::new("AB%", true).matches("abc"));
         assert!(!like("AB%", "abc"));
+        assert!(Like::new("AB%", false).in_any_case().matches("abc"));
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::Signal;
 
 use crate::USER;
 use crate::java::ClassPath;
@@ -54,25 +53,57 @@ impl Driver {
         Group::run(&mut command, limit).with_context(|| format!("java {main}"))
     }
 
-    /// Starts sqlline, connected to a coordinator, with these additional parts of the URL.
+    /// Starts sqlline, connected to a coordinator as a user with a password, with these additional parts of the URL. It is spoken to through
+    /// pipes: what it says is its answers alone.
     ///
     /// # Errors
     /// It did not start.
-    pub fn sqlline(&self, address: SocketAddr, further: &str) -> Result<SqlLine> {
+    pub fn sqlline(&self, address: SocketAddr, login: (&str, &str), further: &str) -> Result<SqlLine> {
+        SqlLine::start(&mut self.sqlline_command(address, login, further)?)
+    }
+
+    /// As [`Self::sqlline`], at a terminal: it says what is typed, too, and there is Ctrl-C.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn sqlline_at_a_terminal(&self, address: SocketAddr, login: (&str, &str), further: &str) -> Result<SqlLine> {
+        SqlLine::start(&mut at_a_terminal(&self.sqlline_command(address, login, further)?)?)
+    }
+
+    fn sqlline_command(&self, address: SocketAddr, (user, password): (&str, &str), further: &str) -> Result<Command> {
         let mut command = self.java()?;
         let url = format!("jdbc:arrow-flight-sql://{address}/?useEncryption=false{further}");
-        command.args(["-Djline.terminal=dumb", "sqlline.SqlLine"]);
+        // A plain terminal, or none: no colours, no moving about.
+        command.env("TERM", "dumb").arg("sqlline.SqlLine");
         command.args(["-d", "org.apache.arrow.driver.jdbc.ArrowFlightJdbcDriver", "-u", &url]);
-        command.args(["-n", "ada", "-p", "secret"]);
-        command.args(["--color=false", "--outputFormat=csv", "--maxWidth=10000"]);
-        SqlLine::start(&mut command)
+        command.args(["-n", user, "-p", password]);
+        // Silent: neither a prompt nor the number of rows stands among the rows.
+        command.args(["--silent=true", "--color=false", "--outputFormat=csv"]);
+        // The isolation that it asks for otherwise is no driver's concern here, and it says so each time.
+        command.arg("--isolation=TRANSACTION_NONE");
+        Ok(command)
     }
+}
+
+/// The same command at a terminal of its own, which `script` makes; what it is told through its stdin is typed there.
+fn at_a_terminal(command: &Command) -> Result<Command> {
+    let mut words = Vec::new();
+    for word in std::iter::once(command.get_program()).chain(command.get_args()) {
+        let word = word.to_str().context("arguments are text")?;
+        words.push(format!("'{}'", word.replace('\'', "'\\''")));
+    }
+    // Whoever starts the tests in the background of a shell has Ctrl-C ignored, and so would have each child.
+    let mut terminal = Command::new("env");
+    terminal.args(["--default-signal=INT", "script", "-q", "-e", "-f", "-c"]);
+    terminal.arg(words.join(" ")).arg("/dev/null");
+    terminal.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    Ok(terminal)
 }
 
 /// A running sqlline; ends when dropped.
 #[derive(Debug)]
 pub struct SqlLine {
-    process: Group,
+    _process: Group,
     input: ChildStdin,
     heard: Arc<Heard>,
     /// How much of what it said was waited for.
@@ -113,7 +144,7 @@ impl SqlLine {
         heard.listen(child.stdout.take().context("stdout is piped")?);
         heard.listen(child.stderr.take().context("stderr is piped")?);
         Ok(Self {
-            process,
+            _process: process,
             input,
             heard,
             seen: 0,
@@ -151,8 +182,12 @@ impl SqlLine {
         }
     }
 
-    /// Ctrl-C.
-    pub fn interrupt(&self) {
-        self.process.signal(Signal::INT);
+    /// Types Ctrl-C, which means something at a terminal only.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn interrupt(&mut self) -> Result<()> {
+        self.input.write_all(b"\x03").and_then(|()| self.input.flush())?;
+        Ok(())
     }
 }

@@ -103,10 +103,8 @@ fn authorization(metadata: &MetadataMap) -> Result<Option<Credentials>> {
         let decoded = BASE64_STANDARD.decode(value.trim()).map_err(|_| malformed())?;
         let decoded = String::from_utf8(decoded).map_err(|_| malformed())?;
         let (user, password) = decoded.split_once(':').ok_or_else(malformed)?;
-        return Ok(Some(Credentials::Basic {
-            user: checked_user(user)?,
-            password: password.to_owned(),
-        }));
+        let (user, password) = checked_login(user, password)?;
+        return Ok(Some(Credentials::Basic { user, password }));
     }
     Err(malformed())
 }
@@ -117,13 +115,17 @@ fn malformed() -> Error {
     )
 }
 
-fn checked_user(user: &str) -> Result<String> {
+/// A login whose form is right. Neither name nor password is an anonymous client: shells send that if one presses Enter at both questions.
+fn checked_login(user: &str, password: &str) -> Result<(String, String)> {
+    if user.is_empty() && password.is_empty() {
+        return Ok((ANONYMOUS.to_owned(), String::new()));
+    }
     if user.is_empty() || user.len() > 256 || user.chars().any(char::is_control) {
         return Err(Error::Unauthenticated(
             "the user name is empty, too long, or holds control characters".to_owned(),
         ));
     }
-    Ok(user.to_owned())
+    Ok((user.to_owned(), password.to_owned()))
 }
 
 /// The value of our cookie, if it has the form we give out.
@@ -170,7 +172,7 @@ async fn credentials_in_message(messages: &mut Streaming<HandshakeRequest>) -> R
     match message {
         Ok(Some(request)) if !request.payload.is_empty() => {
             let auth = BasicAuth::decode(request.payload).map_err(|_| malformed())?;
-            Ok((checked_user(&auth.username)?, auth.password))
+            checked_login(&auth.username, &auth.password)
         }
         Ok(_) => Ok((ANONYMOUS.to_owned(), String::new())),
         Err(_) => Err(Error::Unauthenticated("the handshake broke off".to_owned())),
@@ -225,6 +227,18 @@ mod tests {
         }
         let twice = [("authorization", "Bearer a"), ("authorization", "Bearer b")];
         assert!(key_of(&twice).is_err());
+    }
+
+    #[test]
+    fn neither_name_nor_password_is_anonymous() {
+        let credentials = authorization(&headers(&[("authorization", "Basic Og==")])).unwrap();
+        let expected = Credentials::Basic {
+            user: ANONYMOUS.into(),
+            password: String::new(),
+        };
+        assert_eq!(credentials, Some(expected));
+        let users = Users::default();
+        assert!(users.knows(ANONYMOUS, ""));
     }
 
     #[test]

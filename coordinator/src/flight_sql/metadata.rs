@@ -141,6 +141,9 @@ async fn db_schemas(schema: SchemaRef, request: &CommandGetDbSchemas, dispatcher
         let snapshot = dispatcher.catalog.snapshot().await?;
         names.extend(snapshot.schemas().map(str::to_owned));
         names.extend([INFORMATION_SCHEMA.to_owned(), SYSTEM_SCHEMA.to_owned()]);
+        // In any case only if there is none in this one, as with tables.
+        let exact = names.iter().any(|name| keep.matches(name));
+        let keep = if exact { keep } else { keep.in_any_case() };
         names.retain(|name| keep.matches(name));
         names.sort();
     }

@@ -10,10 +10,13 @@ use crate::catalog::{CATALOG, CatalogObject, INFORMATION_SCHEMA, SYSTEM_SCHEMA};
 use crate::error::Result;
 use crate::pattern::Like;
 
-/// Lists what matches; with columns, opens each.
+/// Lists what matches, in its own case if there is such a table, else in any; with columns, opens each.
 pub(super) async fn tables(scope: &Scope, schemas: &Like, names: &Like, with_columns: bool) -> Result<Vec<Listed>> {
-    let mut listed = stored(scope, schemas, names).await?;
-    listed.extend(built_in(scope, schemas, names));
+    let mut listed = matching(scope, schemas, names).await?;
+    if listed.is_empty() {
+        // JDBC's driver says of every server that it stores names in upper case, so tools ask for LINEITEM.
+        listed = matching(scope, &schemas.in_any_case(), &names.in_any_case()).await?;
+    }
     if !with_columns {
         return Ok(listed);
     }
@@ -32,6 +35,12 @@ pub(super) async fn tables(scope: &Scope, schemas: &Like, names: &Like, with_col
         }
     }
     Ok(opened)
+}
+
+async fn matching(scope: &Scope, schemas: &Like, names: &Like) -> Result<Vec<Listed>> {
+    let mut listed = stored(scope, schemas, names).await?;
+    listed.extend(built_in(scope, schemas, names));
+    Ok(listed)
 }
 
 async fn stored(scope: &Scope, schemas: &Like, names: &Like) -> Result<Vec<Listed>> {

@@ -1,4 +1,4 @@
-//! The Arrow Flight SQL JDBC driver, two versions of it: a program that asks for everything, and sqlline as a person uses it.
+//! The Arrow Flight SQL JDBC driver, two versions of it, by programs of ours.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,14 +12,14 @@ use quarry_interop::jdbc::Driver;
 use quarry_interop::tools::{self, Tool};
 
 /// Small: what is tested is the talk, not the engine.
-const SCALE: &str = "0.01";
+pub(crate) const SCALE: &str = "0.01";
 /// The whole suite takes a minute on an idle machine.
 const SUITE_LIMIT: Duration = Duration::from_secs(500);
 /// One answer.
-const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// The drivers that are there; those that are missing are said aloud, and fail if they are required.
-fn drivers() -> Vec<(Tool, PathBuf)> {
+pub(crate) fn drivers() -> Vec<(Tool, PathBuf)> {
     let tools = [Tool::Jdbc17, Tool::Jdbc18];
     tools
         .into_iter()
@@ -27,14 +27,14 @@ fn drivers() -> Vec<(Tool, PathBuf)> {
         .collect()
 }
 
-fn cluster(dir: &Path) -> Result<Cluster> {
+pub(crate) fn cluster(dir: &Path) -> Result<Cluster> {
     let cluster = Cluster::start(&dir.join("cluster"), 3)?;
     cluster.quarry(&["tpch", "load", "--scale", SCALE, "--schema", "tpch"])?;
     Ok(cluster)
 }
 
 /// The 22 queries with this scale's fraction put in: their folder, and their texts in order.
-fn queries(dir: &Path) -> Result<(PathBuf, Vec<String>)> {
+pub(crate) fn queries(dir: &Path) -> Result<(PathBuf, Vec<String>)> {
     let folder = dir.join("queries");
     fs::create_dir_all(&folder)?;
     let mut texts = Vec::new();

@@ -8,3 +8,4 @@ mod hadoop;
 mod hdfs_native;
 mod jdbc;
 mod spark;
+mod sqlline;

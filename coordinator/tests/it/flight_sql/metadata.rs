@@ -130,6 +130,42 @@ async fn of_two_tables_of_one_name_the_sessions_own_comes_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn names_in_another_case_are_found_if_there_are_none_in_this_one() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let made = "create schema shop; create view shop.items as select 1 as x; create view shop.\"ITEMS\" as select 2 as y;\
+                create view shop.orders as select 3 as z";
+    update(&mut client, made).await.unwrap();
+    for (schema, name, expected) in [
+        (None, "ORDERS", vec!["orders"]),
+        (Some("SHOP"), "ORD%", vec!["orders"]),
+        (Some("shop"), "ITEMS", vec!["ITEMS"]),
+        (Some("shop"), "items", vec!["items"]),
+        (Some("shop"), "Items", vec!["ITEMS", "items"]),
+        (Some("shop"), "nothing", vec![]),
+    ] {
+        let request = CommandGetTables {
+            db_schema_filter_pattern: schema.map(str::to_owned),
+            table_name_filter_pattern: Some(name.into()),
+            include_schema: true,
+            ..any_tables()
+        };
+        let info = client.get_tables(request).await.unwrap();
+        let (_, batches) = fetch(&mut client, info).await.unwrap();
+        let found = text_rows(&batches);
+        let found: Vec<&str> = found.iter().map(|row| row[2].as_str()).collect();
+        assert_eq!(found, expected, "{schema:?} {name}");
+    }
+    let request = CommandGetDbSchemas {
+        db_schema_filter_pattern: Some("SHOP".into()),
+        ..CommandGetDbSchemas::default()
+    };
+    let info = client.get_db_schemas(request).await.unwrap();
+    let (_, batches) = fetch(&mut client, info).await.unwrap();
+    assert_eq!(text_rows(&batches), [["quarry", "shop"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_are_empty_and_information_is_complete() {
     let server = Server::start().await;
     let mut client = server.client().await;
