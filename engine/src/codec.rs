@@ -18,6 +18,7 @@ use prost::Message;
 use crate::formats::TableFormat;
 use crate::formats::reading::file_scan;
 use crate::formats::source::FormatSource;
+use crate::known_order::KnownOrderExec;
 use crate::panic_guard::PanicGuardExec;
 use crate::write::{WriteFilesExec, WriteSpec};
 
@@ -27,6 +28,8 @@ const PANIC_GUARD: &[u8] = b"quarry.panic_guard.v1";
 const WRITE_FILES: &[u8] = b"quarry.write_files.v1:";
 /// What a scan of a [`FormatSource`] begins with on the wire; a [`ScanMessage`] follows. Never reuse it for something else.
 const SCAN: &[u8] = b"quarry.scan.v1:";
+/// Begins a [`KnownOrderExec`] on the wire; what is known follows. Never reuse it for something else.
+const KNOWN_ORDER: &[u8] = b"quarry.known_order.v1:";
 
 /// A scan of files that are not Parquet.
 #[derive(Clone, PartialEq, Message)]
@@ -59,6 +62,11 @@ impl PhysicalExtensionCodec for EngineCodec {
         }
         match (buf, inputs) {
             (PANIC_GUARD, [input]) => Ok(Arc::new(PanicGuardExec::new(Arc::clone(input)))),
+            (known, [input]) if known.starts_with(KNOWN_ORDER) => {
+                let context = PhysicalPlanDecodeContext::new(context, self);
+                let known = &known[KNOWN_ORDER.len()..];
+                Ok(Arc::new(KnownOrderExec::decode(known, input, &context, converter)?))
+            }
             (write, [input]) if write.starts_with(WRITE_FILES) => decode_write(&write[WRITE_FILES.len()..], input),
             _ => Err(DataFusionError::Internal(format!(
                 "unknown plan operator of {} bytes with {} inputs: do coordinator and worker run the same version?",
@@ -79,6 +87,11 @@ impl PhysicalExtensionCodec for EngineCodec {
             buf.extend_from_slice(write.attempt().as_bytes());
             buf.push(0);
             buf.extend_from_slice(&write.spec().encode()?);
+            return Ok(());
+        }
+        if let Some(known) = node.downcast_ref::<KnownOrderExec>() {
+            buf.extend_from_slice(KNOWN_ORDER);
+            buf.extend_from_slice(&known.encode(self, converter)?);
             return Ok(());
         }
         if let Some(scan) = self.encode_scan(&node, converter)? {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
+use arrow::util::pretty::pretty_format_batches;
 use bytes::Bytes;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -35,7 +36,7 @@ const GROUPS: usize = 3;
 const SHRINK_TRIES: usize = 400;
 
 /// Which queries to run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Range {
     /// Seed of everything.
     pub seed: u64,
@@ -43,6 +44,8 @@ pub struct Range {
     pub first: u64,
     /// How many.
     pub queries: u64,
+    /// Settings of the cluster's sessions, as `key = value`: whatever is set, rows are the same.
+    pub settings: Vec<String>,
 }
 
 /// What a run did.
@@ -101,7 +104,7 @@ pub async fn run(site: &Site, range: Range) -> Result<Report> {
     while next < end {
         let world = next / QUERIES_PER_WORLD;
         let last = end.min((world + 1) * QUERIES_PER_WORLD);
-        let world = Arc::new(World::make(site, range.seed, world).await?);
+        let world = Arc::new(World::make(site, &range, world).await?);
         report.add(world.run(site, next..last).await?);
         world.drop_tables(site).await?;
         next = last;
@@ -116,16 +119,20 @@ struct World {
     tables: Vec<Table>,
     /// Of the whole run, for messages.
     run_seed: u64,
+    /// Of the cluster's sessions.
+    settings: Vec<String>,
 }
 
 impl World {
-    async fn make(site: &Site, run_seed: u64, number: u64) -> Result<Self> {
+    async fn make(site: &Site, range: &Range, number: u64) -> Result<Self> {
+        let run_seed = range.seed;
         let seed = Random::new(run_seed).fork(number).draw();
         let world = Self {
             seed,
             schema: format!("world_{run_seed}_{number}"),
             tables: generator::tables(seed),
             run_seed,
+            settings: range.settings.clone(),
         };
         world.load(site).await.context("making the tables")?;
         Ok(world)
@@ -182,6 +189,12 @@ impl World {
     async fn pair(&self, site: &Site) -> Result<Pair> {
         let mut cluster = site.session().await?;
         cluster.run(&format!("USE {}", self.schema)).await?;
+        for setting in &self.settings {
+            cluster
+                .run(&format!("SET {setting}"))
+                .await
+                .with_context(|| setting.clone())?;
+        }
         let config = SessionConfig::new()
             .with_target_partitions(4)
             .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
@@ -213,16 +226,26 @@ impl World {
             Outcome::FailAlike => report.failed_alike += 1,
             Outcome::Differ(found) => {
                 let small = pair.shrink(query.clone()).await;
-                report.differences.push(self.describe(number, &query, &found, &small));
+                let plan = pair.plan(&small.0).await;
+                report
+                    .differences
+                    .push(self.describe(number, &query, &found, &small, &plan));
             }
         }
     }
 
-    fn describe(&self, number: u64, query: &Query, found: &str, (small, reason): &(Query, String)) -> String {
+    fn describe(
+        &self,
+        number: u64,
+        query: &Query,
+        found: &str,
+        (small, reason): &(Query, String),
+        plan: &str,
+    ) -> String {
         let seed = self.run_seed;
         format!(
             "query {number} of seed {seed} differs; again: cargo run -p quarry-sql-tests --bin generate -- --seed {seed} --first {number} \
-             --queries 1\n{query}\n{found}\nshrunk: {small}\n{reason}"
+             --queries 1\n{query}\n{found}\nshrunk: {small}\n{reason}\n{plan}"
         )
     }
 }
@@ -262,6 +285,13 @@ impl Pair {
                 found.rows.len()
             )),
         }
+    }
+
+    /// How the cluster runs `query`.
+    async fn plan(&mut self, query: &Query) -> String {
+        let explained = self.cluster.run(&format!("EXPLAIN {query}")).await;
+        let text = explained.and_then(|(_, batches)| Ok(pretty_format_batches(&batches)?.to_string()));
+        text.unwrap_or_else(|error| format!("it cannot be explained: {error:#}"))
     }
 
     /// The smallest query near `query` on which the engines still differ, and how.

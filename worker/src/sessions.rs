@@ -14,7 +14,7 @@ use quarry_engine::channels::Channels;
 use quarry_engine::codec::EngineCodec;
 use quarry_engine::files::FileSystems;
 use quarry_engine::formats::reading::count_bytes;
-use quarry_engine::functions::register_capped;
+use quarry_engine::functions::register_functions;
 use quarry_engine::query_memory::QueryPools;
 use quarry_engine::session::{QuarryOptions, apply_engine_options, fit_to_memory, unpack_execution_options};
 
@@ -58,7 +58,7 @@ impl WorkerSessionBuilder for Sessions {
                 rewriter.rewrite(event)
             });
         let mut state = builder.with_config(config).with_runtime_env(runtime).build();
-        register_capped(&mut state)?;
+        register_functions(&mut state)?;
         Ok(state)
     }
 }

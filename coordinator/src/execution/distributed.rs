@@ -28,6 +28,7 @@ use tokio::runtime::Handle;
 use super::engine::Compression;
 use super::explain::{figures_text, partitions_text, stages_text};
 use super::handlers::{Slots, by_held_bytes};
+use super::known::keep_known_order;
 use super::pump::{Progress, executed_already, pump};
 use super::record::{Record, RecordingChannels};
 use super::{Attempt, AttemptView};
@@ -93,6 +94,7 @@ impl Distribution {
         if !plan.is::<DistributedExec>() {
             return Ok(Distributed::Stays("it is one task"));
         }
+        let plan = keep_known_order(plan)?;
         if !stages_fit_the_wire(&plan) {
             return Ok(Distributed::Stays("it is nested too deeply to be sent"));
         }

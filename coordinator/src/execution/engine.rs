@@ -17,7 +17,7 @@ use quarry_engine::cpu::CpuRuntime;
 use quarry_engine::files::FileSystems;
 use quarry_engine::formats::Tables;
 use quarry_engine::formats::reading::count_bytes;
-use quarry_engine::functions::register_capped;
+use quarry_engine::functions::register_functions;
 use quarry_engine::id::QueryId;
 use quarry_engine::panic_guard::GuardPanics;
 use quarry_engine::query_memory::{QueryPools, default_query_memory};
@@ -187,7 +187,7 @@ impl Execution {
             .with_physical_optimizer_rule(Arc::new(YieldInJoins))
             .with_physical_optimizer_rule(Arc::new(GuardPanics))
             .build();
-        register_capped(&mut state).expect("a session takes functions under names it has");
+        register_functions(&mut state).expect("a session takes functions under names it has");
         state
     }
 
@@ -256,10 +256,13 @@ impl Execution {
     }
 }
 
-/// Whatever a session set: with one partition, tasks on several workers would give wrong rows.
-fn keep_partitions(state: &mut SessionState) {
-    let partitions = &mut state.config_mut().options_mut().execution.target_partitions;
+/// Whatever a session set: with one partition, tasks on several workers would give wrong rows. So would exchanges that are to keep an
+/// order: what comes from several workers is mixed.
+fn keep_distributable(state: &mut SessionState) {
+    let options = state.config_mut().options_mut();
+    let partitions = &mut options.execution.target_partitions;
     *partitions = (*partitions).max(MIN_PARTITIONS);
+    options.optimizer.prefer_existing_sort = false;
 }
 
 #[async_trait]
@@ -282,7 +285,7 @@ impl QueryEngine for Execution {
             .options_mut()
             .optimizer
             .enable_physical_uncorrelated_scalar_subquery = !subqueries_allow;
-        keep_partitions(&mut state);
+        keep_distributable(&mut state);
         let workers = self.shared.membership.live();
         let state = self.for_query(state, query, &workers)?;
         let physical = state.create_physical_plan(&plan).await?;

@@ -8,6 +8,7 @@
 //! - `local`: plain DataFusion on the coordinator, when one task suffices
 //! - `distributed`: stages on workers, by `datafusion-distributed`; `handlers` are its three questions, answered by
 //!   [`planning`](crate::planning); `record` listens to what tasks report
+//! - `known`: what of a plan its wire form would leave out
 //! - `pump`: runs an attempt's operators on their own threads
 //! - `explain`: attempts as text
 //!
@@ -17,6 +18,7 @@ mod distributed;
 pub mod engine;
 mod explain;
 mod handlers;
+mod known;
 mod local;
 mod pump;
 mod record;

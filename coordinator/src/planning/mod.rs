@@ -1,6 +1,7 @@
 //! Decisions about a query's plan: what runs where. Pure: plans and snapshots in, decisions out.
 
 pub(crate) mod estimate;
+pub mod filters;
 pub mod joins;
 pub mod placement;
 pub mod shape;

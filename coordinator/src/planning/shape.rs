@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, FetchType, GroupingSet, LogicalPlan};
+use datafusion::logical_expr::expr::{NullTreatment, WindowFunction};
+use datafusion::logical_expr::{Expr, FetchType, GroupingSet, LogicalPlan, WindowFunctionDefinition};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::BinaryExpr;
 use datafusion::physical_plan::ExecutionPlan;
@@ -117,7 +118,7 @@ pub fn subqueries_allow_distribution(plan: &LogicalPlan) -> Result<bool> {
 
 /// Why a plan would mean something else on workers, if so.
 ///
-/// A plan's wire form has no place for the condition of a window function, and grouping sets of nothing but empty sets have no key by which
+/// A plan's wire form has no place for the condition of a window function nor for its IGNORE NULLS, and grouping sets of nothing but empty sets have no key by which
 /// their partial results could find each other: they would give no row.
 ///
 /// # Errors
@@ -133,8 +134,8 @@ pub fn changed_by_distribution(plan: &LogicalPlan) -> Result<Option<&'static str
         }
         node.apply_expressions(|expression| {
             expression.apply(|part| {
-                if matches!(part, Expr::WindowFunction(window) if window.params.filter.is_some()) {
-                    reason = Some("a window function has a FILTER");
+                if let Expr::WindowFunction(window) = part {
+                    reason = reason.or(changed_window(window));
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
@@ -146,6 +147,16 @@ pub fn changed_by_distribution(plan: &LogicalPlan) -> Result<Option<&'static str
         })
     })?;
     Ok(reason)
+}
+
+fn changed_window(window: &WindowFunction) -> Option<&'static str> {
+    if window.params.filter.is_some() {
+        return Some("a window function has a FILTER");
+    }
+    // Aggregates over windows say it on the wire.
+    let ignores_nulls = window.params.null_treatment == Some(NullTreatment::IgnoreNulls);
+    let is_own = matches!(window.fun, WindowFunctionDefinition::WindowUDF(_));
+    (is_own && ignores_nulls).then_some("a window function ignores nulls")
 }
 
 /// Whether a plan returns at most one row, whatever the data.
@@ -207,6 +218,7 @@ mod tests {
         for sql in [
             "select sum(column1) filter (where column2 > 2) over (partition by column2) from t",
             "select * from t where column1 in (select sum(column1) filter (where column2 > 2) over () from t)",
+            "select lag(column1) ignore nulls over (order by column2) from t",
             "select count(*) from t group by grouping sets ((), ())",
         ] {
             assert!(changed_by_distribution(&logical(sql).await).unwrap().is_some(), "{sql}");

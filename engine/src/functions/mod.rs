@@ -1,12 +1,15 @@
-//! Functions whose result may be of any size, with a cap: DataFusion makes such values outside of the memory pool.
+//! Functions that take the place of DataFusion's own, on both sides.
+//!
+//! Those whose result may be of any size have a cap, since DataFusion makes such values outside of the memory pool. The caps come with
+//! the query ([`QuarryOptions`]).
 //!
 //! - `capped`: scalar functions; what their result would take is found out before anything is made
 //! - `sizes`: how much that is
 //! - `series`: `generate_series` and `range` as tables, with a cap on their rows
-//!
-//! Both sides register them over DataFusion's own: the caps come with the query ([`QuarryOptions`]).
+//! - `one_way`: window functions that mean the same on both sides
 
 mod capped;
+mod one_way;
 mod series;
 mod sizes;
 
@@ -15,9 +18,10 @@ use std::sync::Arc;
 use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::SessionState;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{ScalarUDF, WindowUDF};
 
 use capped::Capped;
+use one_way::OneWay;
 use series::CappedSeries;
 use sizes::Size;
 
@@ -37,11 +41,14 @@ const CAPPED: [(&str, Size); 8] = [
 /// Table functions with a cap.
 const SERIES: [&str; 2] = ["generate_series", "range"];
 
-/// Puts the capped functions in the place of DataFusion's.
+/// Window functions that would be reversed in a way that the wire does not tell.
+const ONE_WAY: [&str; 3] = ["lag", "lead", "nth_value"];
+
+/// Puts our functions in the place of DataFusion's.
 ///
 /// # Errors
 /// None that is expected.
-pub fn register_capped(state: &mut SessionState) -> Result<()> {
+pub fn register_functions(state: &mut SessionState) -> Result<()> {
     for (name, size) in CAPPED {
         let Some(own) = state.scalar_functions().get(name).cloned() else {
             continue;
@@ -54,6 +61,13 @@ pub fn register_capped(state: &mut SessionState) -> Result<()> {
             continue;
         };
         state.register_udtf(name, Arc::new(CappedSeries::new(name, own)));
+    }
+    for name in ONE_WAY {
+        let Some(own) = state.window_functions().get(name).cloned() else {
+            continue;
+        };
+        let one_way = OneWay::new(own.as_ref().clone());
+        state.register_udwf(Arc::new(WindowUDF::new_from_impl(one_way)))?;
     }
     Ok(())
 }
@@ -83,7 +97,7 @@ mod tests {
             .with_default_features()
             .with_config(config)
             .build();
-        register_capped(&mut state).unwrap();
+        register_functions(&mut state).unwrap();
         SessionContext::new_with_state(state)
     }
 

@@ -19,13 +19,27 @@ struct Arguments {
     /// Number of the first query
     #[arg(long, default_value_t = 0)]
     first: u64,
+    /// A setting of the cluster's sessions, such as `datafusion.optimizer.prefer_hash_join=false`; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
 }
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
-    let Arguments { queries, seed, first } = Arguments::parse();
+    let Arguments {
+        queries,
+        seed,
+        first,
+        settings,
+    } = Arguments::parse();
     let site = Site::start(3, BLOCK, &CUT_EVERYTHING).await?;
-    let report = generated::run(&site, Range { seed, first, queries }).await;
+    let range = Range {
+        seed,
+        first,
+        queries,
+        settings,
+    };
+    let report = generated::run(&site, range).await;
     Box::pin(site.shutdown()).await;
     let report = report?;
     println!("{report}");

@@ -64,13 +64,14 @@ fn summary(files: &[SltFile], conclusion: &Conclusion) -> anyhow::Result<String>
     ))
 }
 
-/// 1,000 queries of one seed, or what `QUARRY_GENERATED` says: `queries` or `queries@seed`.
+/// 2,000 queries of one seed, or what `QUARRY_GENERATED` says: `queries` or `queries@seed`.
 fn range_from_environment() -> Range {
     let wanted = std::env::var("QUARRY_GENERATED").unwrap_or_default();
     let (queries, seed) = wanted.split_once('@').unwrap_or((&wanted, ""));
     Range {
         seed: seed.parse().unwrap_or(1),
         first: 0,
-        queries: queries.parse().unwrap_or(1_000),
+        queries: queries.parse().unwrap_or(2_000),
+        settings: Vec::new(),
     }
 }

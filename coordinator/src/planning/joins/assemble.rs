@@ -16,7 +16,7 @@ use datafusion::physical_plan::joins::{
 };
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
-use super::graph::{Condition, Expression, Graph, Reduction, columns_of, renumber};
+use super::graph::{Condition, Expression, Graph, Reduction, columns_of, renumber, with_columns};
 use super::order::{Problem, Set, Tree, bit, within};
 use super::sizes::{Side, Sizes};
 
@@ -400,8 +400,12 @@ impl Part {
     }
 
     fn column(&self, column: usize) -> Result<Expression> {
-        let index = self.require(column)?;
-        Ok(Arc::new(Column::new(self.plan.schema().field(index).name(), index)))
+        Ok(Arc::new(self.named(self.require(column)?)))
+    }
+
+    /// The column at a position. A join takes only columns under the names that its inputs give them.
+    fn named(&self, index: usize) -> Column {
+        Column::new(self.plan.schema().field(index).name(), index)
     }
 
     /// An expression over the graph's columns as one over this part's.
@@ -409,7 +413,9 @@ impl Part {
         for column in columns_of(expression) {
             self.require(column)?;
         }
-        renumber(expression, |column| self.position(column).unwrap_or(0))
+        with_columns(expression, |column| {
+            self.named(self.position(column.index()).unwrap_or(0))
+        })
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 use datafusion::physical_plan::displayable;
 
-use super::graph::{Condition, Expression, Graph, Relation, renumber};
+use super::graph::{Condition, Expression, Graph, Relation, with_columns};
 
 impl Graph {
     /// Brings the relations, and with them their columns, into an order that does not depend on the statement's.
@@ -41,17 +41,20 @@ impl Graph {
         }
         self.fields = fields;
         self.output.iter_mut().for_each(|column| *column = moved[*column]);
-        for conjunct in conjuncts.iter_mut() {
-            *conjunct = renumber(conjunct, |column| moved[column])?;
-        }
+        // Under the names that the columns have in their relations, whatever projections between joins called them.
+        let move_columns = |expression: &mut Expression| {
+            let moved = |column: &Column| moved[column.index()];
+            let named = |number: usize| Column::new(self.fields[number].name(), number);
+            *expression = with_columns(expression, |column| named(moved(column)))?;
+            Ok::<_, DataFusionError>(())
+        };
+        conjuncts.iter_mut().try_for_each(move_columns)?;
         for reduction in relations.iter_mut().filter_map(|relation| relation.reduces.as_mut()) {
             for (kept, reducing) in &mut reduction.on {
-                *kept = renumber(kept, |column| moved[column])?;
-                *reducing = renumber(reducing, |column| moved[column])?;
+                move_columns(kept)?;
+                move_columns(reducing)?;
             }
-            if let Some(filter) = &mut reduction.filter {
-                *filter = renumber(filter, |column| moved[column])?;
-            }
+            reduction.filter.iter_mut().try_for_each(move_columns)?;
         }
         self.relations = relations;
         Ok(())

@@ -210,17 +210,19 @@ pub(super) fn columns_of(expression: &Expression) -> BTreeSet<usize> {
     columns
 }
 
-/// An expression over other columns.
+/// An expression over columns with other numbers.
 pub(super) fn renumber(expression: &Expression, number: impl Fn(usize) -> usize) -> Result<Expression> {
+    with_columns(expression, |column| Column::new(column.name(), number(column.index())))
+}
+
+/// An expression over other columns.
+pub(super) fn with_columns(expression: &Expression, other: impl Fn(&Column) -> Column) -> Result<Expression> {
     Arc::clone(expression)
         .transform(|part| {
             let Some(column) = part.downcast_ref::<Column>() else {
                 return Ok(Transformed::no(part));
             };
-            Ok(Transformed::yes(Arc::new(Column::new(
-                column.name(),
-                number(column.index()),
-            ))))
+            Ok(Transformed::yes(Arc::new(other(column))))
         })
         .data()
 }

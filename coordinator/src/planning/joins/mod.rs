@@ -24,15 +24,16 @@ use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceCh
 
 pub use sizes::PlanningOptions;
 
+use super::filters::PushFilters;
 use assemble::Assembler;
 use graph::Graph;
 use sizes::Sizes;
 
 /// The rules of the physical optimizer with join ordering among them: after DataFusion chose sides by what it knows, before
-/// exchanges are placed.
+/// exchanges are placed. Filters are pushed down by [`PushFilters`].
 #[must_use]
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
+    let mut rules = PushFilters::instead_of_own(PhysicalOptimizer::new().rules);
     let place = rules
         .iter()
         .position(|rule| rule.name() == "join_selection")

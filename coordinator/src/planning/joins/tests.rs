@@ -467,7 +467,32 @@ const SHAPES: &[&str] = &[
     "select x, count(*) from (select a_x as x, b_y from a, b where a_x = b_x) s, c where s.x = c_x and s.b_y = c_y group by x",
     "select * from a join (select b_x, sum(b_z) s from b group by b_x having sum(b_z) > 3) g on a_x = b_x, d where d_x = a_x and d_t = 't1'",
     "select p.a_x, q.a_z from a p, a q, b where p.a_x = q.a_y and q.a_x = b_x and p.a_t = 't2'",
+    // Between joins, columns go by other names.
+    "select * from (select a_x as k, b_y as m from a, b where a_x = b_x) s, c where s.k + 1 = c_x and s.m = c_y",
+    "select * from (select a_x as k, b_y as m from a, b where a_x = b_x) s where s.k + s.m in (select c_x from c)",
+    "select * from (select b_y as m, a_x as k from a, b where a_x = b_x) s, c, d where s.k = c_x and s.m < d_y and c_y + s.k = d_x",
+    "select * from (select a_z as k, a_x as a_z from a, b where a_x = b_x) s where not exists (select 1 from c where c_x + 1 = s.k and c_y < s.a_z)",
 ];
+
+/// A plan as it is before the physical optimizer.
+async fn as_written(context: &SessionContext, sql: &str) -> Arc<dyn ExecutionPlan> {
+    let state = SessionStateBuilder::new_from_existing(context.state())
+        .with_physical_optimizer_rules(Vec::new())
+        .build();
+    let plan = state.create_logical_plan(sql).await.unwrap();
+    state.create_physical_plan(&plan).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_graph_can_be_put_together_again() {
+    let context = context(2, true);
+    tables(&context, 7);
+    let sizes = Sizes::of(context.state().config_options());
+    for sql in SHAPES {
+        let plan = as_written(&context, sql).await;
+        ordered(plan, sizes).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+}
 
 async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
     let batches = context.sql(sql).await.unwrap().collect().await;
