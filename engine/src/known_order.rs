@@ -1,8 +1,7 @@
 //! An operator that says what planning knew of the rows below it: how they are ordered, what is equal in each, what is constant.
 //!
-//! Operators were planned with this knowledge: rows sorted by `a` are sorted by `b` as well where a join made the two equal. An exchange
-//! travels with columns and partitions only. A worker that does not know the rest refuses a window for want of an order, or
-//! takes another way through an aggregate, whose groups then come in another order than what is above was planned for.
+//! Windows were planned with this knowledge: rows sorted by `a` are sorted by `b` as well where a join made the two equal. An exchange
+//! travels with columns and partitions only, and a worker that does not know the rest refuses the window for want of an order.
 
 use std::fmt;
 use std::sync::Arc;

@@ -5,15 +5,12 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::physical_plan::aggregates::AggregateExec;
-use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
-use datafusion::physical_plan::{
-    ExecutionPlan, ExecutionPlanProperties, InputOrderMode, replace_children_if_necessary,
-};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
 use datafusion_distributed::{NetworkBoundaryExt, NetworkCoalesceExec};
 use quarry_engine::known_order::{Known, KnownOrderExec};
 
-/// Puts a [`KnownOrderExec`] on top of each exchange that feeds a stage in which an operator relies on an order. The head stage stays as it
+/// Puts a [`KnownOrderExec`] on top of each exchange that feeds a stage in which a window relies on an order. The head stage stays as it
 /// is: it does not travel.
 pub(super) fn keep_known_order(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     // From below: the plan of a stage is whole when its exchange is reached.
@@ -33,20 +30,22 @@ pub(super) fn keep_known_order(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn E
     .data()
 }
 
-/// Whether an operator of the stage with `plan` at its head relies on the order of its input.
+/// Whether a window of the stage with `plan` at its head relies on the order of its input. An aggregate looks for an order itself, and is right
+/// without one.
 fn relies_on_order(plan: &Arc<dyn ExecutionPlan>) -> bool {
     if plan.is_network_boundary() {
         return false;
     }
-    let itself = plan.is::<BoundedWindowAggExec>()
-        || plan.is::<WindowAggExec>()
-        || plan
-            .downcast_ref::<AggregateExec>()
-            .is_some_and(|aggregate| *aggregate.input_order_mode() != InputOrderMode::Linear)
-        || plan
-            .downcast_ref::<RepartitionExec>()
-            .is_some_and(RepartitionExec::preserve_order);
-    itself || plan.children().into_iter().any(relies_on_order)
+    let is_window = plan.is::<BoundedWindowAggExec>() || plan.is::<WindowAggExec>();
+    is_window || plan.children().into_iter().any(relies_on_order)
+}
+
+/// Whether `plan` aggregates over several grouping sets. DataFusion goes on to believe that the keys are constant or equal as they were below,
+/// though they are null in the rows of some sets.
+fn has_grouping_sets(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let aggregate = plan.downcast_ref::<AggregateExec>();
+    aggregate.is_some_and(|aggregate| !aggregate.group_expr().is_single())
+        || plan.children().into_iter().any(has_grouping_sets)
 }
 
 fn with_known_order(stage: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -58,7 +57,7 @@ fn with_known_order(stage: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPl
             // The others mix what several producers send.
             let ordered = node.is::<NetworkCoalesceExec>() || exchange.input_stage().task_count() == 1;
             let known = Known::of(node.equivalence_properties(), ordered);
-            if known.is_nothing() {
+            if known.is_nothing() || has_grouping_sets(&node) {
                 return Ok(Transformed::new(node, false, TreeNodeRecursion::Jump));
             }
             let telling: Arc<dyn ExecutionPlan> = Arc::new(KnownOrderExec::try_new(node, known)?);
