@@ -20,8 +20,9 @@ use crate::support::{Home, Local, PATIENCE, is_alive};
 
 /// Memory for operators, per process: much of what the list tries is beyond it.
 const MEMORY: &str = "128MiB";
-/// How much larger a process may be afterwards: the pool's own size twice, since allocators give back late and in part.
-const GROWTH_BYTES: u64 = 2 * (128 << 20);
+/// How much larger a process may be afterwards: the pool's own size three times, since texts of 16 MiB are parsed beside it and allocators
+/// give back late and in part.
+const GROWTH_BYTES: u64 = 3 * (128 << 20);
 /// Longest error text: it may quote the statement, not repeat a megabyte of it.
 const MESSAGE_BYTES: usize = 8 << 10;
 
