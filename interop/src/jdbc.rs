@@ -87,7 +87,8 @@ impl Driver {
 
 /// The same command at a terminal of its own, which `script` makes; what it is told through its stdin is typed there.
 fn at_a_terminal(command: &Command) -> Result<Command> {
-    let mut words = Vec::new();
+    // `script` gives it a session of its own, where the end of our process group does not reach it: it ends with `script`.
+    let mut words = ["exec", "setpriv", "--pdeathsig", "KILL"].map(str::to_owned).to_vec();
     for word in std::iter::once(command.get_program()).chain(command.get_args()) {
         let word = word.to_str().context("arguments are text")?;
         words.push(format!("'{}'", word.replace('\'', "'\\''")));
