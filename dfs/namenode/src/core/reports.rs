@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use quarry_dfs_wire::block::BlockId;
+use quarry_dfs_wire::block::{Block, BlockId};
 
 use super::Core;
 use super::command::{
@@ -190,6 +190,7 @@ impl Core {
                 }
             }
             ReplicaChange::Received => {
+                self.release_room(storage, replica.block);
                 self.replication.clear_corrupt(id, storage, self.now.unix_ms);
                 self.full_reports.note_recent(self.now.tick_ms, storage, id);
                 self.present(
@@ -209,6 +210,23 @@ impl Core {
             }
             ReplicaChange::Corrupt => self.mark_corrupt(storage, replica.block),
         }
+    }
+
+    /// A finished replica takes what it holds, no longer what its whole block was promised: many small files between two heartbeats would
+    /// seem to fill every volume.
+    fn release_room(&mut self, storage: StorageIx, replica: Block) {
+        let Some(block) = self.state.blocks.find(replica.id) else {
+            return;
+        };
+        // A copy was promised its length.
+        if self.replication.is_copied_to(replica.id, storage) {
+            return;
+        }
+        let promised = self.file(block.file).block_size.get();
+        let storage = self.datanodes.storage_mut(storage);
+        storage.scheduled = storage
+            .scheduled
+            .saturating_sub(promised.saturating_sub(replica.length));
     }
 
     /// A storage has a replica: sort it into what is known of its block.
@@ -379,10 +397,7 @@ impl Core {
     }
 
     /// A client found replicas that do not match their checksums.
-    pub(crate) fn report_bad_blocks(
-        &mut self,
-        blocks: &[(quarry_dfs_wire::block::Block, Vec<String>)],
-    ) -> Result<Reply, FsError> {
+    pub(crate) fn report_bad_blocks(&mut self, blocks: &[(Block, Vec<String>)]) -> Result<Reply, FsError> {
         for (block, nodes) in blocks {
             for node in self.nodes_by_name(nodes) {
                 let holders = self

@@ -248,6 +248,13 @@ impl Replication {
         self.to_delete.entry(node).or_default().push_back(block);
     }
 
+    /// Whether a copy of the block is on its way there.
+    pub(crate) fn is_copied_to(&self, id: BlockId, storage: StorageIx) -> bool {
+        self.copies
+            .get(&id)
+            .is_some_and(|copies| copies.iter().any(|copy| copy.target == storage))
+    }
+
     /// A copy that was on its way is there.
     pub(crate) fn copy_arrived(&mut self, id: BlockId, storage: StorageIx, nodes: &mut DataNodes) {
         self.drop_copies(id, nodes, |copy| copy.target == storage);

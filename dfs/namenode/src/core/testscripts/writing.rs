@@ -118,6 +118,15 @@ fn a_cluster_without_nodes_says_so_as_hdfs_does() {
 }
 
 #[test]
+fn small_files_between_two_heartbeats_do_not_take_a_whole_block_each() {
+    let mut s = Script::new();
+    s.register_on(1, "/default-rack", 4 * BLOCK);
+    for n in 0..20 {
+        s.write(&format!("/small-{n}"), 1, 10);
+    }
+}
+
+#[test]
 fn a_second_writer_is_refused_until_the_soft_limit_then_recovery_begins() {
     let mut s = Script::new();
     s.create("/f", 1).unwrap();
