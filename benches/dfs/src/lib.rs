@@ -7,6 +7,7 @@
 
 pub mod conditions;
 pub mod host_memory;
+pub mod output;
 pub mod process;
 pub mod report;
 pub mod samples;

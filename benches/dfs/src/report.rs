@@ -1,65 +1,14 @@
 //! What the benchmarks hand in: one [`Report`] of sections, as Markdown and as JSON. Most sections are a [`Comparison`].
 
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::conditions::Conditions;
+use crate::output::Results;
 use crate::systems::Setup;
-use crate::table::Table;
-
-/// Where a report goes besides standard output.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct OutputArgs {
-    /// Write the tables as Markdown and the figures as JSON into this directory, named `dfs-<what>-<date>`
-    #[arg(long)]
-    out: Option<PathBuf>,
-    /// Write the figures as JSON
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Write the tables as Markdown
-    #[arg(long)]
-    markdown: Option<PathBuf>,
-}
-
-impl OutputArgs {
-    /// Prints the report, and writes the files that were asked for.
-    ///
-    /// # Errors
-    /// A file cannot be written.
-    pub fn write(&self, report: &Report) -> Result<()> {
-        print!("{report}");
-        self.save(report)
-    }
-
-    /// Writes the files that were asked for.
-    ///
-    /// # Errors
-    /// A file cannot be written.
-    pub fn save(&self, report: &Report) -> Result<()> {
-        let stem = format!("dfs-{}-{}", report.what, report.conditions.date);
-        let in_out = |ending| self.out.as_ref().map(|dir| dir.join(format!("{stem}.{ending}")));
-        for path in [&self.json, &in_out("json")].into_iter().flatten() {
-            write_file(path, &(serde_json::to_string_pretty(report)? + "\n"))?;
-        }
-        for path in [&self.markdown, &in_out("md")].into_iter().flatten() {
-            write_file(path, &report.to_string())?;
-        }
-        Ok(())
-    }
-}
-
-fn write_file(path: &Path, text: &str) -> Result<()> {
-    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-    }
-    fs::write(path, text).with_context(|| path.display().to_string())?;
-    eprintln!("wrote {}", path.display());
-    Ok(())
-}
+use crate::table::{Table, number};
 
 /// The figures of one run of the program.
 #[derive(Debug, Serialize)]
@@ -119,6 +68,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "# {}\n\n{}", self.title, self.conditions())?;
         self.sections.iter().try_for_each(|section| write!(f, "{section}"))
+    }
+}
+
+impl Results for Report {
+    fn stem(&self) -> String {
+        format!("dfs-{}-{}", self.what, self.conditions.date)
     }
 }
 
@@ -333,13 +288,13 @@ impl Comparison {
                 source.clients.to_string(),
                 quarry.unit.name().to_owned(),
                 format!("{:.0}", quarry.value),
-                cell(hdfs.map(value), 0),
-                cell(hdfs.map(|hdfs| quarry.value / hdfs.value), 1),
-                cell(raw.map(value), 0),
-                cell(raw.map(|raw| quarry.value / raw.value), 2),
-                cell(own, 1),
-                cell(theirs, 1),
-                cell(own.zip(theirs).map(|(own, theirs)| theirs / own), 1),
+                number(hdfs.map(value), 0),
+                number(hdfs.map(|hdfs| quarry.value / hdfs.value), 1),
+                number(raw.map(value), 0),
+                number(raw.map(|raw| quarry.value / raw.value), 2),
+                number(own, 1),
+                number(theirs, 1),
+                number(own.zip(theirs).map(|(own, theirs)| theirs / own), 1),
             ]);
         }
         for Best { source, line, .. } in self.0.iter().filter(|best| best.source.system == RAW) {
@@ -405,10 +360,6 @@ impl Comparison {
             results: serde_json::to_value(&self)?,
         })
     }
-}
-
-fn cell(value: Option<f64>, digits: usize) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
 }
 
 #[cfg(test)]

@@ -93,6 +93,11 @@ impl fmt::Display for Table {
     }
 }
 
+/// A cell with a number, or with `-` if there is none.
+pub fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! TPC-H.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -44,6 +45,23 @@ fn tpch_runs_all_queries_on_both_engines() {
     assert_eq!(std::fs::read(dir.path().join("tpch.md")).unwrap(), output.stdout);
     let picture = std::fs::read_to_string(dir.path().join("tpch.svg")).unwrap();
     assert_eq!(picture.matches("<title>").count(), 22, "a bar for each query");
+}
+
+#[test]
+fn tpch_writes_a_folder_of_results() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("results");
+    let output = tpch(dir.path(), &["--query", "6", "--out", out.to_str().unwrap()]);
+    assert_ok(&output);
+    let names = std::fs::read_dir(&out).unwrap();
+    let names: BTreeSet<_> = names
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let date = report(dir.path())["conditions"]["date"].as_str().unwrap().to_owned();
+    let expected = ["json", "md", "svg"].map(|ending| format!("tpch-sf0.01-{date}.{ending}"));
+    assert_eq!(names, BTreeSet::from(expected));
+    let markdown = out.join(format!("tpch-sf0.01-{date}.md"));
+    assert_eq!(std::fs::read(markdown).unwrap(), output.stdout);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use quarry_benches::table::Table;
+use quarry_benches::table::{Table, number};
 
 use crate::known;
 use crate::report::{Line, Report, is_as_expected};
@@ -70,37 +70,7 @@ impl Report {
 
     fn condition_table(&self) -> Table {
         let mut table = Table::of_text(["condition", "value"]);
-        let (data, setup) = (&self.data, &self.setup);
-        let settings = if setup.settings.is_empty() {
-            "defaults".to_owned()
-        } else {
-            setup.settings.join(", ")
-        };
-        let megabytes = data.bytes as f64 / 1e6;
-        for (name, value) in [
-            ("data", format!("{} rows, {megabytes:.1} MB of Parquet", data.rows)),
-            (
-                "runs",
-                format!(
-                    "{} of each query on each engine in turn, after one to warm up",
-                    setup.runs
-                ),
-            ),
-            (
-                "cluster",
-                format!(
-                    "{} nodes, {} threads each, all roles in one process",
-                    data.nodes, setup.worker_threads
-                ),
-            ),
-            ("cluster's settings", settings),
-            (
-                "plain DataFusion",
-                format!("{} threads, {} partitions", setup.plain_threads, setup.plain_partitions),
-            ),
-        ] {
-            table.row([name.into(), value]);
-        }
+        self.setup.describe(&self.data, &mut table);
         self.conditions.describe(&mut table);
         table
     }
@@ -143,8 +113,4 @@ fn adaptations() -> Table {
         table.row([texts, adaptation.reason.to_owned()]);
     }
     table
-}
-
-fn number(number: Option<f64>, digits: usize) -> String {
-    number.map_or_else(|| "-".into(), |number| format!("{number:.digits$}"))
 }

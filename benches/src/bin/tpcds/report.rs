@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use quarry_benches::conditions::Conditions;
 use quarry_benches::home::Data;
+use quarry_benches::output::Results;
 use quarry_benches::samples::Samples;
+use quarry_benches::setup::Setup;
 use serde::Serialize;
 
 use crate::known;
@@ -139,21 +141,6 @@ impl Totals {
     }
 }
 
-/// How this benchmark was run.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Setup {
-    /// Query threads of each worker.
-    pub(crate) worker_threads: usize,
-    /// Threads of plain DataFusion's runtime.
-    pub(crate) plain_threads: usize,
-    /// Plain DataFusion's partitions.
-    pub(crate) plain_partitions: usize,
-    /// Configuration keys that were set for the cluster.
-    pub(crate) settings: Vec<String>,
-    /// Timed runs of each text on each engine, after one that was not timed.
-    pub(crate) runs: u32,
-}
-
 /// A whole run of the benchmark.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
@@ -182,6 +169,12 @@ impl Report {
     /// Whether everything is as it should be: right, or listed as known not to be.
     pub(crate) fn is_as_expected(&self) -> bool {
         self.queries.iter().all(is_as_expected)
+    }
+}
+
+impl Results for Report {
+    fn stem(&self) -> String {
+        format!("tpcds-sf{}-{}", self.data.scale, self.conditions.date)
     }
 }
 

@@ -1,20 +1,17 @@
 //! The race: each text on both engines in turn, once to warm up and then for the clock. Every answer of every run is compared.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use arrow::array::RecordBatch;
 use quarry::sql::{SqlClient, Tag};
+use quarry_benches::limit::in_time;
 use quarry_benches::peer::Peer;
 use quarry_benches::samples::milliseconds;
-use tokio::time::timeout;
 
 use crate::answers::{Shape, Verdict};
 use crate::report::{Line, Outcome};
 use crate::texts::Text;
-
-/// One run of one query may take this long: far more than any should, so that a hang ends with a name.
-const LONGEST_RUN: Duration = Duration::from_secs(600);
 
 /// The engines, ready to run.
 pub(crate) struct Race {
@@ -105,9 +102,4 @@ async fn measure(quarry: &mut SqlClient, sql: &str) -> Result<Measured> {
         local_bytes: figures.local_bytes,
         remote_bytes: figures.remote_bytes,
     })
-}
-
-async fn in_time<T>(run: impl Future<Output = Result<T>>) -> Result<T> {
-    let answer = timeout(LONGEST_RUN, run).await;
-    answer.with_context(|| format!("no answer within {LONGEST_RUN:?}"))?
 }

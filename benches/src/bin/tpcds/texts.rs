@@ -2,11 +2,11 @@
 //!
 //! The texts are the TPC's and not part of this repository: `interop/setup tpcds` fetches them.
 
-use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use quarry_benches::fetched;
 
 /// Number of queries.
 pub(crate) const QUERIES: usize = 99;
@@ -65,21 +65,12 @@ pub(crate) const ADAPTATIONS: [Adaptation; 4] = [
     },
 ];
 
-/// Where `interop/setup` puts the texts.
-fn fetched() -> PathBuf {
-    env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
-        .unwrap_or_default()
-        .join("quarry/interop/tpcds-texts/tpcds")
-}
-
 /// Reads the texts in `dir`, or where they were fetched to, and adapts them; in the order of their numbers.
 ///
 /// # Errors
 /// They are not there, or not all of them, or an adaptation has nothing to change.
 pub(crate) fn read(dir: Option<&Path>) -> Result<Vec<Text>> {
-    let dir = dir.map_or_else(fetched, Path::to_owned);
+    let dir = dir.map_or_else(fetched::tpcds_texts, Path::to_owned);
     let entries = fs::read_dir(&dir);
     let entries =
         entries.with_context(|| format!("the queries are not in {}: run `interop/setup tpcds`", dir.display()))?;

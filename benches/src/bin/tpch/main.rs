@@ -14,69 +14,41 @@ mod markdown;
 mod report;
 mod run;
 
-use std::fs;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
 use clap::Parser;
-use quarry::config::{LogConfig, LogFormat};
 use quarry::local::LocalCluster;
-use quarry::shutdown::Signals;
-use quarry::telemetry;
 use quarry::tpch::{QUERIES, Table};
 use quarry_benches::conditions::{Conditions, cores};
 use quarry_benches::home::{Data, Home};
-use quarry_benches::peer::{Peer, threads};
+use quarry_benches::output::write_file;
+use quarry_benches::peer::Peer;
+use quarry_benches::program;
+use quarry_benches::setup::Setup;
 use tokio::runtime::Handle;
 
 use args::Args;
 use data::SCHEMA;
 use duckdb::DuckDb;
-use report::{Line, Pick, Report, Setup};
+use report::{Line, Pick, Report};
 use run::Race;
 
 fn main() -> ExitCode {
-    match start(&Args::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("tpch: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let args = Args::parse();
+    program::run("tpch", |conditions, plain| benchmark(args, conditions, plain))
 }
 
 /// Runs the benchmark; whether all answers were right.
-fn start(args: &Args) -> anyhow::Result<bool> {
-    let log = LogConfig {
-        filter: "warn".into(),
-        format: LogFormat::Text,
-    };
-    telemetry::start(&log)?;
-    let conditions = Conditions::now();
-    // Runtimes of their own: the cluster's heartbeats shall not run on the peer's threads.
-    let (runtime, peers) = (threads()?, threads()?);
-    runtime.block_on(async {
-        let mut signals = Signals::listen()?;
-        tokio::select! {
-            outcome = Box::pin(benchmark(args, conditions, peers.handle())) => outcome,
-            // The benchmark is dropped: child processes end, and temporary data is deleted.
-            () = signals.next() => bail!("interrupted"),
-        }
-    })
-}
-
-async fn benchmark(args: &Args, conditions: Conditions, peers: &Handle) -> anyhow::Result<bool> {
-    let home = Home::new(args.data.as_deref())?;
-    let found = home.found(args.scale, args.nodes)?;
-    let cluster = Box::pin(LocalCluster::start(args.cluster(home.cluster())?)).await?;
-    let outcome = Box::pin(measure(args, &home, found, &cluster, peers)).await;
-    let mut setup = setup(args, &cluster);
+async fn benchmark(args: Args, conditions: Conditions, plain: Handle) -> anyhow::Result<bool> {
+    let home = Home::new(args.cluster.data.as_deref())?;
+    let found = home.found(args.scale, args.cluster.nodes)?;
+    let cluster = Box::pin(LocalCluster::start(args.cluster.options(home.cluster())?)).await?;
+    let outcome = Box::pin(measure(&args, &home, found, &cluster, &plain)).await;
+    let setup = Setup::new(&args.cluster, &cluster, args.partitions(), args.runs);
     cluster.shutdown().await;
     let (data, lines, duckdb) = outcome?;
-    setup.duckdb = duckdb;
-    let report = Report::new(conditions, setup, data, lines);
-    publish(args, &report)?;
+    let report = Report::new(conditions, setup, data, lines, duckdb);
+    publish(&args, &report)?;
     Ok(report.is_right())
 }
 
@@ -89,7 +61,7 @@ async fn measure(
 ) -> anyhow::Result<(Data, Vec<Line>, Option<String>)> {
     let data = match found {
         Some(data) => data,
-        None => Box::pin(data::load(home, cluster, args.scale, args.nodes)).await?,
+        None => Box::pin(data::load(home, cluster, args.scale, args.cluster.nodes)).await?,
     };
     let mut race = race(args, home, cluster, runtime).await?;
     let mut lines = Vec::with_capacity(QUERIES.len());
@@ -124,21 +96,6 @@ async fn race(args: &Args, home: &Home, cluster: &LocalCluster, runtime: &Handle
     })
 }
 
-fn setup(args: &Args, cluster: &LocalCluster) -> Setup {
-    Setup {
-        processes: args.processes,
-        worker_threads: cluster.worker_threads(),
-        plain_threads: cores(),
-        duckdb: None,
-        settings: args
-            .settings
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect(),
-        runs: args.runs,
-    }
-}
-
 fn progress(line: &Line) {
     match (line.quarry(Pick::Min), line.best_plain(Pick::Min), &line.problem) {
         (Some(quarry), Some((_, plain)), None) => eprintln!("Q{}: {quarry:.1} ms, plain {plain:.1} ms", line.id),
@@ -147,15 +104,10 @@ fn progress(line: &Line) {
 }
 
 fn publish(args: &Args, report: &Report) -> anyhow::Result<()> {
-    print!("{report}");
-    if let Some(path) = &args.json {
-        fs::write(path, serde_json::to_vec_pretty(report)?).with_context(|| path.display().to_string())?;
-    }
-    if let Some(path) = &args.svg {
-        fs::write(path, chart::svg(report)).with_context(|| path.display().to_string())?;
-    }
-    if let Some(path) = &args.markdown {
-        fs::write(path, report.to_string()).with_context(|| path.display().to_string())?;
+    args.output.write(report)?;
+    let in_folder = args.output.in_folder(report, "svg");
+    for path in [&args.svg, &in_folder].into_iter().flatten() {
+        write_file(path, &chart::svg(report))?;
     }
     Ok(())
 }

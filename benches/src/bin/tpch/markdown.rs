@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use quarry_benches::table::Table;
+use quarry_benches::table::{Table, number};
 
 use crate::report::{Line, Pick, Report, Sum};
 
@@ -90,46 +90,9 @@ impl Report {
 
     fn condition_table(&self) -> Table {
         let mut table = Table::of_text(["condition", "value"]);
-        let (data, setup) = (&self.data, &self.setup);
-        let place = if setup.processes {
-            "a process for each role"
-        } else {
-            "all roles in one process"
-        };
-        let settings = if setup.settings.is_empty() {
-            "defaults".to_owned()
-        } else {
-            setup.settings.join(", ")
-        };
-        let partitions = self.queries.first().map_or(&[][..], |line| &line.plain);
-        let partitions: Vec<_> = partitions.iter().map(|plain| plain.partitions.to_string()).collect();
-        let megabytes = data.bytes as f64 / 1e6;
-        for (name, value) in [
-            ("data", format!("{} rows, {megabytes:.1} MB of Parquet", data.rows)),
-            (
-                "runs",
-                format!(
-                    "{} of each query on each engine in turn, after one to warm up",
-                    setup.runs
-                ),
-            ),
-            (
-                "cluster",
-                format!("{} nodes, {} threads each, {place}", data.nodes, setup.worker_threads),
-            ),
-            ("cluster's settings", settings),
-            ("DuckDB", setup.duckdb.clone().unwrap_or_else(|| "not run".to_owned())),
-            (
-                "plain DataFusion",
-                format!(
-                    "{} partitions on {} threads, defaults, local files",
-                    partitions.join(" or "),
-                    setup.plain_threads
-                ),
-            ),
-        ] {
-            table.row([name.into(), value]);
-        }
+        self.setup.describe(&self.data, &mut table);
+        let duckdb = self.duckdb.clone().unwrap_or_else(|| "not run".to_owned());
+        table.row(["DuckDB".into(), duckdb]);
         self.conditions.describe(&mut table);
         table
     }
@@ -144,7 +107,7 @@ fn query_cells(line: &Line) -> [String; 10] {
         number(line.quarry(Pick::Median), 1),
         number(best.map(|(_, ms)| ms), 1),
         number(line.best_plain(Pick::Median).map(|(_, ms)| ms), 1),
-        best.map_or_else(absent, |(partitions, _)| partitions.to_string()),
+        best.map_or_else(|| "-".to_owned(), |(partitions, _)| partitions.to_string()),
         number(line.ratio(Pick::Min), 2),
         number(line.duckdb_ms.min(), 1),
         number(line.duckdb_ratio(Pick::Min), 2),
@@ -162,29 +125,21 @@ fn total_cells(name: String, (min, min_ms): (&Sum, f64), (median, median_ms): (&
     ]
 }
 
-fn number(value: Option<f64>, digits: usize) -> String {
-    value.map_or_else(absent, |value| format!("{value:.digits$}"))
-}
-
-fn absent() -> String {
-    "-".to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use quarry_benches::conditions::Conditions;
+    use quarry_benches::home::Data;
+    use quarry_benches::setup::Setup;
 
     use super::*;
-    use crate::report::Setup;
     use crate::report::tests::line;
-    use quarry_benches::home::Data;
 
     fn report(lines: Vec<Line>) -> Report {
         let setup = Setup {
             processes: false,
             worker_threads: 2,
             plain_threads: 2,
-            duckdb: None,
+            plain_partitions: vec![2, 4],
             settings: vec!["worker.threads=2".into()],
             runs: 1,
         };
@@ -195,7 +150,7 @@ mod tests {
             bytes: 3_000_000,
             load_ms: 1.0,
         };
-        Report::new(Conditions::now(), setup, data, lines)
+        Report::new(Conditions::now(), setup, data, lines, None)
     }
 
     #[test]

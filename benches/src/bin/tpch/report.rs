@@ -1,10 +1,11 @@
 //! The figures and what follows from them: ratios per query, totals. As JSON they are complete; `markdown` shows them.
 
 use quarry_benches::conditions::Conditions;
-use quarry_benches::samples::Samples;
-use serde::Serialize;
-
 use quarry_benches::home::Data;
+use quarry_benches::output::Results;
+use quarry_benches::samples::Samples;
+use quarry_benches::setup::Setup;
+use serde::Serialize;
 
 /// One query on all engines.
 #[derive(Debug, Clone, Serialize)]
@@ -180,29 +181,14 @@ impl Sum {
     }
 }
 
-/// How this benchmark was run.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Setup {
-    /// Whether each role of the cluster had its own process.
-    pub(crate) processes: bool,
-    /// Query threads of each worker.
-    pub(crate) worker_threads: usize,
-    /// Threads of plain DataFusion's runtime.
-    pub(crate) plain_threads: usize,
-    /// DuckDB's version; absent if it was not run.
-    pub(crate) duckdb: Option<String>,
-    /// Configuration keys that were set for the cluster.
-    pub(crate) settings: Vec<String>,
-    /// Timed runs of each query on each engine, after one that was not timed.
-    pub(crate) runs: u32,
-}
-
 /// A whole run of the benchmark.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
     benchmark: &'static str,
     pub(crate) conditions: Conditions,
     pub(crate) setup: Setup,
+    /// DuckDB's version; absent if it was not run.
+    pub(crate) duckdb: Option<String>,
     pub(crate) data: Data,
     pub(crate) queries: Vec<Line>,
     pub(crate) totals: Totals,
@@ -210,12 +196,19 @@ pub(crate) struct Report {
 
 impl Report {
     /// Adds up.
-    pub(crate) fn new(conditions: Conditions, setup: Setup, data: Data, queries: Vec<Line>) -> Self {
+    pub(crate) fn new(
+        conditions: Conditions,
+        setup: Setup,
+        data: Data,
+        queries: Vec<Line>,
+        duckdb: Option<String>,
+    ) -> Self {
         let totals = Totals::of(&queries);
         Self {
             benchmark: "tpch",
             conditions,
             setup,
+            duckdb,
             data,
             queries,
             totals,
@@ -225,6 +218,12 @@ impl Report {
     /// Whether all queries were answered alike by all engines.
     pub(crate) fn is_right(&self) -> bool {
         self.totals.ok == self.totals.queries
+    }
+}
+
+impl Results for Report {
+    fn stem(&self) -> String {
+        format!("tpch-sf{}-{}", self.data.scale, self.conditions.date)
     }
 }
 

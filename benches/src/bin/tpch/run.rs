@@ -1,22 +1,17 @@
 //! The race: each query on all engines in turn, once to warm up and then for the clock. Every answer of every run is
 //! compared, so that no engine gains by a wrong one.
 
-use std::time::Duration;
-
 use anyhow::{Context, bail};
 use arrow::array::RecordBatch;
 use quarry::demo::compare;
 use quarry::sql::SqlClient;
 use quarry::tpch::{self, Query};
+use quarry_benches::limit::in_time;
 use quarry_benches::peer::Peer;
 use quarry_benches::samples::Samples;
-use tokio::time::timeout;
 
 use crate::duckdb::DuckDb;
 use crate::report::{Line, Plain};
-
-/// One run of one query may take this long: far more than any should, so that a hang ends with a name.
-const LONGEST_RUN: Duration = Duration::from_secs(600);
 
 /// The engines, ready to run.
 pub(crate) struct Race {
@@ -89,9 +84,7 @@ impl Race {
     async fn duckdb_round(&mut self, query: &Query, run: u32, expected: usize, line: &mut Line) -> anyhow::Result<()> {
         let Some(duckdb) = &mut self.duckdb else { return Ok(()) };
         let sql = query.sql(self.scale);
-        let answer = timeout(LONGEST_RUN, duckdb.run(&sql)).await;
-        let answer = answer.with_context(|| format!("DuckDB did not answer within {LONGEST_RUN:?}"))?;
-        let (ms, rows) = answer.context("DuckDB failed")?;
+        let (ms, rows) = in_time(duckdb.run(&sql)).await.context("DuckDB failed")?;
         if rows != expected {
             bail!("DuckDB answered in run {run} with {rows} rows, expected {expected}");
         }
@@ -104,8 +97,7 @@ impl Race {
     /// Runs a query on Quarry (engine 0) or on a peer (from 1).
     async fn answer(&mut self, query: &Query, engine: usize) -> anyhow::Result<Answer> {
         let name = self.name(engine);
-        let answer = timeout(LONGEST_RUN, Box::pin(self.answer_without_limit(query, engine))).await;
-        let answer = answer.with_context(|| format!("{name} did not answer within {LONGEST_RUN:?}"))?;
+        let answer = in_time(Box::pin(self.answer_without_limit(query, engine))).await;
         answer.with_context(|| format!("{name} failed"))
     }
 

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use clap::FromArgMatches;
-use quarry_benches_dfs::report::{OutputArgs, Report};
+use quarry_benches_dfs::output::OutputArgs;
+use quarry_benches_dfs::report::Report;
 use quarry_benches_dfs::systems::{Setup, SetupArgs};
 
 use crate::{files, local, memory, metadata, throughput};

@@ -5,8 +5,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use quarry_benches_dfs::output::OutputArgs;
 use quarry_benches_dfs::process::Process;
-use quarry_benches_dfs::report::{OutputArgs, Report, Section};
+use quarry_benches_dfs::report::{Report, Section};
 use quarry_benches_dfs::systems::quarry::{END_LIMIT, Launcher};
 use quarry_benches_dfs::systems::{START_LIMIT, Setup, SetupArgs};
 use quarry_benches_dfs::table::Table;

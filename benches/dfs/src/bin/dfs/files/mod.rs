@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use quarry_benches_dfs::report::{Comparison, Latencies, Line, OutputArgs, Report, Section, Source, Unit};
+use quarry_benches_dfs::output::OutputArgs;
+use quarry_benches_dfs::report::{Comparison, Latencies, Line, Report, Section, Source, Unit};
 use quarry_benches_dfs::stock_client::{Amount, FILES, STOCK, StockClient, Work};
 use quarry_benches_dfs::systems::{Cluster, Setup, SetupArgs};
 use quarry_dfs_client::{CreateOptions, DfsClient, DfsClientConfig};

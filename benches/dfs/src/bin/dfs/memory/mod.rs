@@ -12,7 +12,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use quarry_benches_dfs::report::{OutputArgs, QUARRY, Report, Section};
+use quarry_benches_dfs::output::OutputArgs;
+use quarry_benches_dfs::report::{QUARRY, Report, Section};
 use quarry_benches_dfs::systems::quarry::{END_LIMIT, Launcher, NameNode};
 use quarry_benches_dfs::systems::{Cluster, Setup, SetupArgs, current_user};
 

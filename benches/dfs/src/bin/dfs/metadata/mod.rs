@@ -8,7 +8,8 @@ pub(crate) mod operations;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use quarry_benches_dfs::report::{Comparison, Line, OutputArgs, Report, Section, Source};
+use quarry_benches_dfs::output::OutputArgs;
+use quarry_benches_dfs::report::{Comparison, Line, Report, Section, Source};
 use quarry_benches_dfs::stock_client::{Amount, STOCK, StockClient, Work};
 use quarry_benches_dfs::systems::{Cluster, Setup, SetupArgs};
 

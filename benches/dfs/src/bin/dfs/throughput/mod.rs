@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytesize::ByteSize;
-use quarry_benches_dfs::report::{Comparison, Line, OutputArgs, RAW, Report, Section, Source};
+use quarry_benches_dfs::output::OutputArgs;
+use quarry_benches_dfs::report::{Comparison, Line, RAW, Report, Section, Source};
 use quarry_benches_dfs::systems::{Setup, SetupArgs};
 
 use load::Load;
