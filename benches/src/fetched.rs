@@ -1,13 +1,23 @@
-//! What `interop/setup` fetched for benchmarks: the texts of TPC-DS, which are the TPC's and not part of this repository.
+//! What `interop/setup` fetched for benchmarks, whether it is there or not. A folder is whole if it has the file `.made-from`, which is written
+//! last.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The folder of the texts, `q1.sql` to `q99.sql`, whether they were fetched or not.
+/// The folder of the texts of TPC-DS, which are the TPC's and not part of this repository: `q1.sql` to `q99.sql` in `tpcds`.
 pub fn tpcds_texts() -> PathBuf {
+    cache().join("tpcds-texts")
+}
+
+/// The folder of a Python that has DuckDB and PySpark: `bin/python`.
+pub fn python() -> PathBuf {
+    cache().join("python")
+}
+
+fn cache() -> PathBuf {
     env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
         .unwrap_or_default()
-        .join("quarry/interop/tpcds-texts/tpcds")
+        .join("quarry/interop")
 }

@@ -303,12 +303,12 @@ impl Comparison {
                 ..*source
             };
             if self.find(quarry, line.operation).is_none() {
-                let mut row = std::array::from_fn(|_| "-".to_owned());
+                let mut row = vec!["-".to_owned(); 12];
                 row[0] = line.operation.to_owned();
                 row[2] = source.clients.to_string();
                 row[3] = line.unit.name().to_owned();
                 row[7] = format!("{:.0}", line.value);
-                table.row::<12>(row);
+                table.row(row);
             }
         }
         table.without_empty_columns()

@@ -12,15 +12,15 @@ pub struct Table {
 
 impl Table {
     /// A table without rows, of names in the first column and numbers in the others.
-    pub fn of_numbers<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Self {
+    pub fn of_numbers(header: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
-            rows: vec![header.map(str::to_owned).to_vec()],
+            rows: vec![header.into_iter().map(Into::into).collect()],
             numbers: true,
         }
     }
 
     /// A table without rows, of text in all columns.
-    pub fn of_text<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Self {
+    pub fn of_text(header: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             numbers: false,
             ..Self::of_numbers(header)
@@ -31,9 +31,10 @@ impl Table {
     ///
     /// # Panics
     /// It has another number of cells than the header.
-    pub fn row<const COLUMNS: usize>(&mut self, cells: [String; COLUMNS]) {
-        assert_eq!(COLUMNS, self.rows[0].len(), "a row has as many cells as the header");
-        self.rows.push(cells.to_vec());
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells: Vec<_> = cells.into_iter().collect();
+        assert_eq!(cells.len(), self.rows[0].len(), "a row has as many cells as the header");
+        self.rows.push(cells);
     }
 
     /// Whether there is no row.

@@ -5,7 +5,7 @@ use std::process::Command;
 use quarry_benches::fetched;
 use serde_json::Value;
 
-use crate::assert_ok;
+use crate::{assert_ok, is_fetched};
 
 /// By these settings every scan, however small, is cut and distributed: else the coordinator would answer most queries alone.
 const CUT_EVERYTHING: [&str; 4] = [
@@ -17,7 +17,7 @@ const CUT_EVERYTHING: [&str; 4] = [
 
 #[test]
 fn tpcds_answers_all_99_queries_as_plain_datafusion_does() {
-    if !has_texts() {
+    if !is_fetched(&fetched::tpcds_texts()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -37,18 +37,4 @@ fn tpcds_answers_all_99_queries_as_plain_datafusion_does() {
     let with_rows = texts.iter().filter(|text| text["rows"].as_u64().unwrap() > 0).count();
     println!("{with_rows} of {} answers have rows", texts.len());
     assert!(with_rows > 60, "only {with_rows} answers have rows");
-}
-
-/// Whether the texts were fetched; if not, this says so aloud, and fails where nothing may be left out.
-fn has_texts() -> bool {
-    let texts = fetched::tpcds_texts();
-    // `interop/setup` writes the stamp beside them last: without it they are half there.
-    if texts.with_file_name(".made-from").is_file() {
-        return true;
-    }
-    let missing = format!("the texts of TPC-DS are not in {}: run interop/setup", texts.display());
-    let required = std::env::var_os("QUARRY_INTEROP").is_some_and(|value| value == "required");
-    assert!(!required, "{missing}");
-    eprintln!("SKIPPED: {missing}");
-    false
 }

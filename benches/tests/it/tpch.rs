@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::assert_ok;
 
-fn tpch(dir: &Path, more: &[&str]) -> Output {
+/// The benchmark, small; its files are in `dir`.
+pub(crate) fn tpch(dir: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tpch"));
     command.args(["--scale", "0.01", "--runs", "1", "--nodes", "2"]);
     command.arg("--json").arg(dir.join("tpch.json"));
@@ -17,7 +18,8 @@ fn tpch(dir: &Path, more: &[&str]) -> Output {
     command.args(more).output().unwrap()
 }
 
-fn report(dir: &Path) -> Value {
+/// The figures that it wrote there.
+pub(crate) fn report(dir: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(dir.join("tpch.json")).unwrap()).unwrap()
 }
 

@@ -70,7 +70,7 @@ pub(crate) const ADAPTATIONS: [Adaptation; 4] = [
 /// # Errors
 /// They are not there, or not all of them, or an adaptation has nothing to change.
 pub(crate) fn read(dir: Option<&Path>) -> Result<Vec<Text>> {
-    let dir = dir.map_or_else(fetched::tpcds_texts, Path::to_owned);
+    let dir = dir.map_or_else(|| fetched::tpcds_texts().join("tpcds"), Path::to_owned);
     let entries = fs::read_dir(&dir);
     let entries =
         entries.with_context(|| format!("the queries are not in {}: run `interop/setup tpcds`", dir.display()))?;

@@ -1,12 +1,14 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use quarry::tpch;
 use quarry_benches::args::ClusterArgs;
 use quarry_benches::conditions::cores;
 use quarry_benches::output::OutputArgs;
+
+use crate::foreign::{DUCKDB, Engine, SPARK, TRINO};
 
 /// TPC-H on a Quarry cluster on this machine and on plain DataFusion over the same files, in turn.
 #[derive(Debug, Clone, Parser)]
@@ -28,7 +30,13 @@ pub(crate) struct Args {
     partitions: Vec<u16>,
     /// Run DuckDB, too: a Python that has its module
     #[arg(long, value_name = "PYTHON")]
-    pub(crate) duckdb: Option<PathBuf>,
+    duckdb: Option<PathBuf>,
+    /// Run Apache Spark, too: a Python that has PySpark
+    #[arg(long, value_name = "PYTHON")]
+    spark: Option<PathBuf>,
+    /// Run Trino, too: the folder of its unpacked server
+    #[arg(long, value_name = "DIR")]
+    trino: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     /// Write the ratios as a picture
@@ -47,6 +55,14 @@ impl Args {
         partitions.sort_unstable();
         partitions.dedup();
         partitions
+    }
+
+    /// Engines by others that take part, each with its place.
+    pub(crate) fn foreign(&self) -> impl Iterator<Item = (Engine, &Path)> {
+        let engines = [(DUCKDB, &self.duckdb), (SPARK, &self.spark), (TRINO, &self.trino)];
+        engines
+            .into_iter()
+            .filter_map(|(engine, place)| Some((engine, place.as_deref()?)))
     }
 }
 

@@ -2,23 +2,30 @@
 
 use std::fmt::Write;
 
+use quarry_benches::table::number;
+
 use crate::report::{Line, Pick, Report};
 
 /// Sizes in the picture's units.
 const BAR: f64 = 9.0;
 const LEFT: f64 = 48.0;
+const LEGEND: f64 = 180.0;
 const TOP: f64 = 56.0;
 const HEIGHT: f64 = 260.0;
-const GROUP: f64 = 34.0;
+/// Between the bars of two queries.
+const GAP: f64 = 14.0;
 /// Ratios above this are cut: one outlier shall not flatten all others.
 const HIGHEST: f64 = 3.0;
 
 const QUARRY: &str = "#1f6f8b";
-const DUCKDB: &str = "#e0a030";
+/// Colours of engines by others, in their order.
+const OTHERS: [&str; 4] = ["#e0a030", "#b5483a", "#6a8f3c", "#7a5aa0"];
 
 /// The picture of a report: times relative to plain DataFusion's, which is the line at 1.
 pub(crate) fn svg(report: &Report) -> String {
-    let width = LEFT + GROUP * report.queries.len() as f64 + 24.0;
+    let group_width = GAP + (BAR + 1.0) * (report.foreign.len() + 1) as f64;
+    let width = LEFT + group_width * report.queries.len() as f64 + 24.0;
+    let width = width.max(LEFT + LEGEND * (report.foreign.len() + 1) as f64);
     let height = TOP + HEIGHT + 40.0;
     let mut svg = String::new();
     // Writing to a string does not fail.
@@ -45,20 +52,19 @@ pub(crate) fn svg(report: &Report) -> String {
         );
     }
     for (index, line) in report.queries.iter().enumerate() {
-        group(&mut svg, LEFT + GROUP * index as f64 + 6.0, line);
+        group(&mut svg, LEFT + group_width * index as f64 + 6.0, line);
     }
     svg.push_str("</svg>\n");
     svg
 }
 
 fn legend(svg: &mut String, report: &Report) {
-    let total = |ratio: Option<f64>| ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
-    let mut entries = vec![(QUARRY, format!("Quarry, total {}", total(report.totals.min.ratio)))];
-    if report.totals.duckdb_ratio.is_some() {
-        entries.push((DUCKDB, format!("DuckDB, total {}", total(report.totals.duckdb_ratio))));
+    let mut entries = vec![(QUARRY, format!("Quarry, total {}", number(report.totals.min.ratio, 2)))];
+    for (color, version) in OTHERS.into_iter().zip(&report.foreign) {
+        entries.push((color, version.engine.to_owned()));
     }
     for (index, (color, text)) in entries.into_iter().enumerate() {
-        let x = LEFT + 180.0 * index as f64;
+        let x = LEFT + LEGEND * index as f64;
         let _ = writeln!(
             svg,
             r#"<rect x="{x}" y="30" width="10" height="10" fill="{color}"/><text x="{}" y="39">{text}</text>"#,
@@ -68,8 +74,10 @@ fn legend(svg: &mut String, report: &Report) {
 }
 
 fn group(svg: &mut String, x: f64, line: &Line) {
-    let bars = [(QUARRY, line.ratio(Pick::Min)), (DUCKDB, line.duckdb_ratio(Pick::Min))];
-    for (index, (color, ratio)) in bars.into_iter().enumerate() {
+    let plain = line.best_plain(Pick::Min).map(|(_, ms)| ms);
+    let others = line.foreign.iter().map(|runs| Some(runs.min()? / plain?));
+    let bars = std::iter::once((QUARRY, line.ratio(Pick::Min))).chain(OTHERS.into_iter().zip(others));
+    for (index, (color, ratio)) in bars.enumerate() {
         let Some(ratio) = ratio else { continue };
         let (top, left) = (at(ratio.min(HIGHEST)), x + (BAR + 1.0) * index as f64);
         let _ = writeln!(
@@ -82,7 +90,7 @@ fn group(svg: &mut String, x: f64, line: &Line) {
     let _ = writeln!(
         svg,
         r#"<text x="{}" y="{}" text-anchor="middle">Q{}</text>"#,
-        x + BAR,
+        x + (BAR + 1.0) * (line.foreign.len() + 1) as f64 / 2.0,
         TOP + HEIGHT + 18.0,
         line.id
     );

@@ -1,7 +1,8 @@
 //! TPC-H on a Quarry cluster and on plain DataFusion over the same files, on one machine, in turn.
 //!
-//! 1. A cluster is started and loaded once; its files are copied out, for the peer ([`data`]).
-//! 2. Each query runs on all engines in turn, first to warm up, then for the clock ([`run`]).
+//! 1. A cluster is started and loaded once; its files are copied out, for the peers ([`data`]).
+//! 2. Each query runs on all engines in turn, first to warm up, then for the clock ([`run`]); engines by others take part in processes of
+//!    their own, if they are asked for ([`foreign`]).
 //! 3. Ratios and totals are shown, and written with the conditions of the run ([`report`], [`markdown`]).
 //!
 //! The exit code is 0 only if all engines gave the same answers; how fast they were does not change it.
@@ -9,7 +10,7 @@
 mod args;
 mod chart;
 mod data;
-mod duckdb;
+mod foreign;
 mod markdown;
 mod report;
 mod run;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use quarry::local::LocalCluster;
 use quarry::tpch::{QUERIES, Table};
-use quarry_benches::conditions::{Conditions, cores};
+use quarry_benches::conditions::Conditions;
 use quarry_benches::home::{Data, Home};
 use quarry_benches::output::write_file;
 use quarry_benches::peer::Peer;
@@ -29,8 +30,8 @@ use tokio::runtime::Handle;
 
 use args::Args;
 use data::SCHEMA;
-use duckdb::DuckDb;
-use report::{Line, Pick, Report};
+use foreign::Foreign;
+use report::{Line, Pick, Report, Version};
 use run::Race;
 
 fn main() -> ExitCode {
@@ -46,8 +47,8 @@ async fn benchmark(args: Args, conditions: Conditions, plain: Handle) -> anyhow:
     let outcome = Box::pin(measure(&args, &home, found, &cluster, &plain)).await;
     let setup = Setup::new(&args.cluster, &cluster, args.partitions(), args.runs);
     cluster.shutdown().await;
-    let (data, lines, duckdb) = outcome?;
-    let report = Report::new(conditions, setup, data, lines, duckdb);
+    let (data, lines, versions) = outcome?;
+    let report = Report::new(conditions, setup, data, lines, versions);
     publish(&args, &report)?;
     Ok(report.is_right())
 }
@@ -58,7 +59,7 @@ async fn measure(
     found: Option<Data>,
     cluster: &LocalCluster,
     runtime: &Handle,
-) -> anyhow::Result<(Data, Vec<Line>, Option<String>)> {
+) -> anyhow::Result<(Data, Vec<Line>, Vec<Version>)> {
     let data = match found {
         Some(data) => data,
         None => Box::pin(data::load(home, cluster, args.scale, args.cluster.nodes)).await?,
@@ -72,8 +73,12 @@ async fn measure(
             lines.push(line);
         }
     }
-    let duckdb = race.duckdb.map(|duckdb| duckdb.version().to_owned());
-    Ok((data, lines, duckdb))
+    let mut versions = Vec::new();
+    for engine in race.foreign {
+        versions.push(Version::of(&engine));
+        engine.close().await;
+    }
+    Ok((data, lines, versions))
 }
 
 async fn race(args: &Args, home: &Home, cluster: &LocalCluster, runtime: &Handle) -> anyhow::Result<Race> {
@@ -83,14 +88,14 @@ async fn race(args: &Args, home: &Home, cluster: &LocalCluster, runtime: &Handle
     for partitions in args.partitions() {
         peers.push(Peer::open(&home.files(), Table::ALL.map(Table::name), partitions, runtime.clone()).await?);
     }
-    let duckdb = match &args.duckdb {
-        Some(python) => Some(DuckDb::open(python, &home.files(), cores()).await?),
-        None => None,
-    };
+    let mut foreign = Vec::new();
+    for (engine, place) in args.foreign() {
+        foreign.push(Foreign::open(engine, place, &home.files()).await?);
+    }
     Ok(Race {
         quarry,
         peers,
-        duckdb,
+        foreign,
         scale: args.scale,
         runs: args.runs,
     })
@@ -100,6 +105,13 @@ fn progress(line: &Line) {
     match (line.quarry(Pick::Min), line.best_plain(Pick::Min), &line.problem) {
         (Some(quarry), Some((_, plain)), None) => eprintln!("Q{}: {quarry:.1} ms, plain {plain:.1} ms", line.id),
         (_, _, problem) => eprintln!("Q{}: {}", line.id, problem.as_deref().unwrap_or("no run")),
+    }
+    for runs in &line.foreign {
+        match (runs.ms.min(), &runs.trouble) {
+            (_, Some(trouble)) => eprintln!("Q{}: {} {trouble}", line.id, runs.engine),
+            (Some(ms), None) => eprintln!("Q{}: {} {ms:.1} ms", line.id, runs.engine),
+            (None, None) => {}
+        }
     }
 }
 

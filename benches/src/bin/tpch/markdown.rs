@@ -4,7 +4,7 @@ use std::fmt;
 
 use quarry_benches::table::{Table, number};
 
-use crate::report::{Line, Pick, Report, Sum};
+use crate::report::{Line, Pick, Report, Runs, Sum};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,6 +21,9 @@ impl fmt::Display for Report {
             }
         }
         writeln!(f, "{}", self.total_table())?;
+        if !self.foreign.is_empty() {
+            self.beside_others(f)?;
+        }
         writeln!(f, "## Conditions\n\n{}", self.condition_table())
     }
 }
@@ -48,14 +51,11 @@ impl Report {
             "median",
             "partitions",
             "ratio",
-            "duckdb ms",
-            "ratio",
         ]);
         for line in &self.queries {
             table.row(query_cells(line));
         }
         let (min, median) = (&self.totals.min, &self.totals.median);
-        let totals_of_duckdb = self.totals.duckdb_ratio;
         table.row([
             "total".into(),
             String::new(),
@@ -65,8 +65,6 @@ impl Report {
             number(Some(median.plain_ms), 1),
             "best".into(),
             number(min.ratio, 2),
-            String::new(),
-            number(totals_of_duckdb, 2),
         ]);
         table
     }
@@ -88,17 +86,58 @@ impl Report {
         table
     }
 
+    /// Quarry's fastest runs beside those of engines by others, and what these did wrong.
+    fn beside_others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.foreign.iter().map(|version| version.engine).collect();
+        writeln!(f, "## Beside {}\n", names.join(" and "))?;
+        writeln!(
+            f,
+            "Fastest runs. A ratio is Quarry's time divided by the other engine's; a total is over the queries that both answered.\n"
+        )?;
+        writeln!(f, "{}", self.foreign_table())?;
+        for line in &self.queries {
+            for runs in &line.foreign {
+                if let Some(trouble) = &runs.trouble {
+                    writeln!(f, "Q{}: {} {trouble}\n", line.id, runs.engine)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn foreign_table(&self) -> Table {
+        let names = self.foreign.iter().map(|version| version.engine);
+        let columns = names.flat_map(|name| [format!("{name} ms"), "ratio".to_owned()]);
+        let mut table = Table::of_numbers(["query".to_owned(), "quarry ms".to_owned()].into_iter().chain(columns));
+        for line in &self.queries {
+            let first = [format!("Q{}", line.id), number(line.quarry(Pick::Min), 1)];
+            let ratio = |runs: &Runs| line.beside(runs).map(|(quarry, foreign)| quarry / foreign);
+            let others = line.foreign.iter();
+            table.row(
+                first
+                    .into_iter()
+                    .chain(others.flat_map(|runs| [number(runs.min(), 1), number(ratio(runs), 2)])),
+            );
+        }
+        let first = ["total".to_owned(), number(Some(self.totals.min.quarry_ms), 1)];
+        let others = self.totals.foreign.iter();
+        let others = others.flat_map(|total| [number(Some(total.foreign_ms), 1), number(total.ratio, 2)]);
+        table.row(first.into_iter().chain(others));
+        table
+    }
+
     fn condition_table(&self) -> Table {
         let mut table = Table::of_text(["condition", "value"]);
         self.setup.describe(&self.data, &mut table);
-        let duckdb = self.duckdb.clone().unwrap_or_else(|| "not run".to_owned());
-        table.row(["DuckDB".into(), duckdb]);
+        for foreign in &self.foreign {
+            table.row([foreign.engine.to_owned(), foreign.version.clone()]);
+        }
         self.conditions.describe(&mut table);
         table
     }
 }
 
-fn query_cells(line: &Line) -> [String; 10] {
+fn query_cells(line: &Line) -> [String; 8] {
     let best = line.best_plain(Pick::Min);
     [
         format!("Q{}", line.id),
@@ -109,8 +148,6 @@ fn query_cells(line: &Line) -> [String; 10] {
         number(line.best_plain(Pick::Median).map(|(_, ms)| ms), 1),
         best.map_or_else(|| "-".to_owned(), |(partitions, _)| partitions.to_string()),
         number(line.ratio(Pick::Min), 2),
-        number(line.duckdb_ms.min(), 1),
-        number(line.duckdb_ratio(Pick::Min), 2),
     ]
 }
 
@@ -133,8 +170,13 @@ mod tests {
 
     use super::*;
     use crate::report::tests::line;
+    use crate::report::{Trouble, Version};
 
     fn report(lines: Vec<Line>) -> Report {
+        let foreign = ["DuckDB", "Spark"].map(|engine| Version {
+            engine,
+            version: "9.9".into(),
+        });
         let setup = Setup {
             processes: false,
             worker_threads: 2,
@@ -150,7 +192,7 @@ mod tests {
             bytes: 3_000_000,
             load_ms: 1.0,
         };
-        Report::new(Conditions::now(), setup, data, lines, None)
+        Report::new(Conditions::now(), setup, data, lines, foreign.to_vec())
     }
 
     #[test]
@@ -158,7 +200,7 @@ mod tests {
         let text = report(vec![line(1, &[30.0], &[20.0], &[25.0])]).to_string();
         for part in [
             "**1.50 times** plain DataFusion's",
-            "| Q1    |    0 |      30.0 |   30.0 |     20.0 |   20.0 |          2 |  1.50 |         - |     - |",
+            "| Q1    |    0 |      30.0 |   30.0 |     20.0 |   20.0 |          2 |  1.50 |",
             "| 4 partitions          |     25.0 |  1.20 |",
             "2 or 4 partitions on 2 threads",
             "worker.threads=2",
@@ -177,5 +219,31 @@ mod tests {
         assert!(text.contains("**Q7: Quarry answered wrong**"), "{text}");
         assert!(text.contains("0 of 1 queries"), "{text}");
         assert!(!text.contains("30.0"), "{text}");
+    }
+
+    #[test]
+    fn engines_by_others_stand_beside_quarry() {
+        let mut lines = [1, 2].map(|id| line(id, &[30.0], &[20.0], &[25.0]));
+        lines[0].foreign[0].ms.add(10.0);
+        lines[0].foreign[1].ms.add(60.0);
+        lines[1].foreign[0].trouble = Some(Trouble::Failed("out of memory".into()));
+        lines[1].foreign[1].trouble = Some(Trouble::Different { rows: 1, expected: 2 });
+        let wrong = report(lines.to_vec());
+        let text = wrong.to_string();
+        for part in [
+            "## Beside DuckDB and Spark",
+            "| query | quarry ms | DuckDB ms | ratio | Spark ms | ratio |",
+            "| Q1    |      30.0 |      10.0 |  3.00 |     60.0 |  0.50 |",
+            "| Q2    |      30.0 |         - |     - |        - |     - |",
+            "| total |      60.0 |      10.0 |  3.00 |     60.0 |  0.50 |",
+            "Q2: DuckDB failed: out of memory",
+            "Q2: Spark answered with 1 rows, expected 2",
+            "| Spark ",
+        ] {
+            assert!(text.contains(part), "no `{part}` in\n{text}");
+        }
+        assert!(!wrong.is_right(), "another answer is a matter of right and wrong");
+        lines[1].foreign[1].trouble = Some(Trouble::Failed("out of memory".into()));
+        assert!(report(lines.to_vec()).is_right(), "another engine's failure is not");
     }
 }

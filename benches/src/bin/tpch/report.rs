@@ -1,11 +1,15 @@
 //! The figures and what follows from them: ratios per query, totals. As JSON they are complete; `markdown` shows them.
 
+use std::fmt;
+
 use quarry_benches::conditions::Conditions;
 use quarry_benches::home::Data;
 use quarry_benches::output::Results;
 use quarry_benches::samples::Samples;
 use quarry_benches::setup::Setup;
 use serde::Serialize;
+
+use crate::foreign::Foreign;
 
 /// One query on all engines.
 #[derive(Debug, Clone, Serialize)]
@@ -18,8 +22,8 @@ pub(crate) struct Line {
     pub(crate) quarry_ms: Samples,
     /// Plain DataFusion's times, once for each number of partitions.
     pub(crate) plain: Vec<Plain>,
-    /// DuckDB's times, from the statement's text to its last row; none if it was not run.
-    pub(crate) duckdb_ms: Samples,
+    /// Engines by others, in the order of the report's versions.
+    pub(crate) foreign: Vec<Runs>,
     /// Bytes that Quarry's scans read from replicas beside the worker.
     pub(crate) local_bytes: u64,
     /// Bytes that they read over a socket.
@@ -36,6 +40,63 @@ pub(crate) struct Plain {
     pub(crate) partitions: usize,
     /// Its times, from the statement's text to its last row.
     pub(crate) ms: Samples,
+}
+
+/// An engine by others with one query.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Runs {
+    /// Its name.
+    pub(crate) engine: &'static str,
+    /// Its times, from the statement's text to its last row.
+    pub(crate) ms: Samples,
+    /// Why it has no time that counts.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// What an engine by others did wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Trouble {
+    /// It did not answer.
+    Failed(String),
+    /// It answered with another number of rows than plain DataFusion.
+    Different { rows: usize, expected: usize },
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => write!(f, "failed: {error}"),
+            Self::Different { rows, expected } => write!(f, "answered with {rows} rows, expected {expected}"),
+        }
+    }
+}
+
+impl Runs {
+    /// Its fastest time in milliseconds; absent if anything went wrong.
+    pub(crate) fn min(&self) -> Option<f64> {
+        self.ms.min().filter(|_| self.trouble.is_none())
+    }
+}
+
+/// An engine by others that took part.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Version {
+    /// Its name.
+    pub(crate) engine: &'static str,
+    /// Its version and settings, as it told them.
+    pub(crate) version: String,
+}
+
+impl Version {
+    /// That of an engine.
+    pub(crate) fn of(foreign: &Foreign) -> Self {
+        Self {
+            engine: foreign.name(),
+            version: foreign.version().to_owned(),
+        }
+    }
 }
 
 /// Which of several runs stands for all.
@@ -58,17 +119,26 @@ impl Pick {
 
 impl Line {
     /// A query before its first run.
-    pub(crate) fn new(id: u8, partitions: impl Iterator<Item = usize>) -> Self {
+    pub(crate) fn new(
+        id: u8,
+        partitions: impl Iterator<Item = usize>,
+        foreign: impl Iterator<Item = &'static str>,
+    ) -> Self {
         let plain = |partitions| Plain {
             partitions,
             ms: Samples::default(),
+        };
+        let runs = |engine| Runs {
+            engine,
+            ms: Samples::default(),
+            trouble: None,
         };
         Self {
             id,
             rows: 0,
             quarry_ms: Samples::default(),
             plain: partitions.map(plain).collect(),
-            duckdb_ms: Samples::default(),
+            foreign: foreign.map(runs).collect(),
             local_bytes: 0,
             remote_bytes: 0,
             problem: None,
@@ -96,9 +166,9 @@ impl Line {
         Some(self.quarry(pick)? / self.best_plain(pick)?.1)
     }
 
-    /// DuckDB's time divided by the better one of plain DataFusion; absent if it was not run or the query went wrong.
-    pub(crate) fn duckdb_ratio(&self, pick: Pick) -> Option<f64> {
-        Some(pick.of(&self.duckdb_ms)? / self.best_plain(pick)?.1)
+    /// The fastest times of Quarry and of an engine by others; absent if either has none.
+    pub(crate) fn beside(&self, runs: &Runs) -> Option<(f64, f64)> {
+        self.quarry(Pick::Min).zip(runs.min())
     }
 }
 
@@ -115,8 +185,8 @@ pub(crate) struct Totals {
     pub(crate) median: Sum,
     /// Part of the bytes that Quarry scanned that was local, from 0 to 1; absent if nothing was scanned.
     pub(crate) local_share: Option<f64>,
-    /// DuckDB's fastest runs to plain DataFusion's; absent if it was not run.
-    pub(crate) duckdb_ratio: Option<f64>,
+    /// Engines by others, in the order of the report's versions.
+    pub(crate) foreign: Vec<Beside>,
 }
 
 /// Sums of times in milliseconds.
@@ -134,6 +204,7 @@ pub(crate) struct Sum {
 
 impl Totals {
     fn of(lines: &[Line]) -> Self {
+        let foreign = lines.first().map_or(0, |line| line.foreign.len());
         let bytes = |bytes: fn(&Line) -> u64| lines.iter().map(bytes).sum::<u64>();
         let (local, remote) = (bytes(|line| line.local_bytes), bytes(|line| line.remote_bytes));
         Self {
@@ -141,20 +212,39 @@ impl Totals {
             ok: lines.iter().filter(|line| line.problem.is_none()).count(),
             min: Sum::of(lines, Pick::Min),
             median: Sum::of(lines, Pick::Median),
-            duckdb_ratio: duckdb_ratio(lines),
+            foreign: (0..foreign).map(|index| Beside::of(lines, index)).collect(),
             local_share: (local + remote > 0).then(|| local as f64 / (local + remote) as f64),
         }
     }
 }
 
-/// Over the queries that both answered.
-fn duckdb_ratio(lines: &[Line]) -> Option<f64> {
-    let both = |line: &Line| Some((line.duckdb_ms.min()?, line.best_plain(Pick::Min)?.1));
-    let (duckdb, plain) = lines
-        .iter()
-        .filter_map(both)
-        .fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1));
-    (plain > 0.0).then_some(duckdb / plain)
+/// Quarry beside an engine by others: sums of the fastest runs over the queries that both answered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Beside {
+    /// How many these are.
+    pub(crate) queries: usize,
+    /// Quarry's time in milliseconds.
+    pub(crate) quarry_ms: f64,
+    /// The other engine's.
+    pub(crate) foreign_ms: f64,
+    /// `quarry_ms / foreign_ms`.
+    pub(crate) ratio: Option<f64>,
+}
+
+impl Beside {
+    /// The engine with this index in each line.
+    fn of(lines: &[Line], index: usize) -> Self {
+        let pairs = lines.iter().filter_map(|line| line.beside(&line.foreign[index]));
+        let (queries, quarry_ms, foreign_ms) = pairs.fold((0, 0.0, 0.0), |(queries, quarry, foreign), pair| {
+            (queries + 1, quarry + pair.0, foreign + pair.1)
+        });
+        Self {
+            queries,
+            quarry_ms,
+            foreign_ms,
+            ratio: (foreign_ms > 0.0).then_some(quarry_ms / foreign_ms),
+        }
+    }
 }
 
 impl Sum {
@@ -187,8 +277,8 @@ pub(crate) struct Report {
     benchmark: &'static str,
     pub(crate) conditions: Conditions,
     pub(crate) setup: Setup,
-    /// DuckDB's version; absent if it was not run.
-    pub(crate) duckdb: Option<String>,
+    /// Engines by others that took part.
+    pub(crate) foreign: Vec<Version>,
     pub(crate) data: Data,
     pub(crate) queries: Vec<Line>,
     pub(crate) totals: Totals,
@@ -201,23 +291,24 @@ impl Report {
         setup: Setup,
         data: Data,
         queries: Vec<Line>,
-        duckdb: Option<String>,
+        foreign: Vec<Version>,
     ) -> Self {
         let totals = Totals::of(&queries);
         Self {
             benchmark: "tpch",
             conditions,
             setup,
-            duckdb,
+            foreign,
             data,
             queries,
             totals,
         }
     }
 
-    /// Whether all queries were answered alike by all engines.
+    /// Whether all queries were answered alike by all engines that answered, and by Quarry and plain DataFusion in any case.
     pub(crate) fn is_right(&self) -> bool {
-        self.totals.ok == self.totals.queries
+        let different = |runs: &Runs| matches!(runs.trouble, Some(Trouble::Different { .. }));
+        self.totals.ok == self.totals.queries && !self.queries.iter().flat_map(|line| &line.foreign).any(different)
     }
 }
 
@@ -234,7 +325,7 @@ pub(crate) mod tests {
 
     /// A line with these times of Quarry, and of plain DataFusion with 2 and with 4 partitions.
     pub(crate) fn line(id: u8, quarry: &[f64], two: &[f64], four: &[f64]) -> Line {
-        let mut line = Line::new(id, [2, 4].into_iter());
+        let mut line = Line::new(id, [2, 4].into_iter(), ["DuckDB", "Spark"].into_iter());
         quarry.iter().for_each(|ms| line.quarry_ms.add(*ms));
         two.iter().for_each(|ms| line.plain[0].ms.add(*ms));
         four.iter().for_each(|ms| line.plain[1].ms.add(*ms));
@@ -269,6 +360,21 @@ pub(crate) mod tests {
             (60.0, 30.0, Some(2.0))
         );
         assert_eq!(totals.min.plain_by_partitions, [(2, 40.0), (4, 35.0)]);
+    }
+
+    #[test]
+    fn an_engine_by_others_is_compared_over_what_both_answered() {
+        let mut lines = [line(1, &[30.0], &[20.0], &[25.0]), line(2, &[10.0], &[20.0], &[10.0])];
+        for line in &mut lines {
+            line.foreign[0].ms.add(60.0);
+            line.foreign[1].ms.add(60.0);
+        }
+        lines[1].foreign[1].trouble = Some(Trouble::Failed("no memory".into()));
+        let totals = Totals::of(&lines);
+        let beside = |index: usize| (totals.foreign[index].queries, totals.foreign[index].ratio);
+        assert_eq!((beside(0), beside(1)), ((2, Some(1.0 / 3.0)), (1, Some(0.5))));
+        // What another engine does changes nothing of Quarry's.
+        assert_eq!((totals.ok, totals.min.quarry_ms), (2, 40.0));
     }
 
     #[test]

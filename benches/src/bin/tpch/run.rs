@@ -10,8 +10,8 @@ use quarry_benches::limit::in_time;
 use quarry_benches::peer::Peer;
 use quarry_benches::samples::Samples;
 
-use crate::duckdb::DuckDb;
-use crate::report::{Line, Plain};
+use crate::foreign::Foreign;
+use crate::report::{Line, Plain, Trouble};
 
 /// The engines, ready to run.
 pub(crate) struct Race {
@@ -19,8 +19,8 @@ pub(crate) struct Race {
     pub(crate) quarry: SqlClient,
     /// Plain DataFusion, once for each number of partitions; the first gives the right answer.
     pub(crate) peers: Vec<Peer>,
-    /// DuckDB, if it runs.
-    pub(crate) duckdb: Option<DuckDb>,
+    /// Engines by others that take part.
+    pub(crate) foreign: Vec<Foreign>,
     /// Scale factor of the data.
     pub(crate) scale: f64,
     /// Timed runs.
@@ -38,7 +38,11 @@ struct Answer {
 impl Race {
     /// Runs a query on all engines; what goes wrong is told in the line.
     pub(crate) async fn query(&mut self, query: &Query) -> Line {
-        let mut line = Line::new(query.id, self.peers.iter().map(Peer::partitions));
+        let mut line = Line::new(
+            query.id,
+            self.peers.iter().map(Peer::partitions),
+            self.foreign.iter().map(Foreign::name),
+        );
         let mut right = None;
         for run in 0..=self.runs {
             if let Err(problem) = self.round(query, run, &mut right, &mut line).await {
@@ -71,7 +75,7 @@ impl Race {
             }
         }
         let rows = right.iter().map(RecordBatch::num_rows).sum();
-        self.duckdb_round(query, run, rows, line).await?;
+        self.foreign_round(query, run, rows, line).await;
         if run > 0 {
             answers
                 .iter()
@@ -80,18 +84,21 @@ impl Race {
         Ok(())
     }
 
-    /// One run on DuckDB, if it takes part.
-    async fn duckdb_round(&mut self, query: &Query, run: u32, expected: usize, line: &mut Line) -> anyhow::Result<()> {
-        let Some(duckdb) = &mut self.duckdb else { return Ok(()) };
+    /// One run on each engine by others. One that had trouble with this query is not asked again.
+    async fn foreign_round(&mut self, query: &Query, run: u32, expected: usize, line: &mut Line) {
         let sql = query.sql(self.scale);
-        let (ms, rows) = in_time(duckdb.run(&sql)).await.context("DuckDB failed")?;
-        if rows != expected {
-            bail!("DuckDB answered in run {run} with {rows} rows, expected {expected}");
+        let pairs = self.foreign.iter_mut().zip(&mut line.foreign);
+        for (engine, runs) in pairs.filter(|(_, runs)| runs.trouble.is_none()) {
+            match engine.run(&sql).await {
+                Err(error) => runs.trouble = Some(Trouble::Failed(format!("{error:#}"))),
+                Ok(answer) if answer.rows != expected => {
+                    let rows = answer.rows;
+                    runs.trouble = Some(Trouble::Different { rows, expected });
+                }
+                Ok(answer) if run > 0 => runs.ms.add(answer.ms),
+                Ok(_) => {}
+            }
         }
-        if run > 0 {
-            line.duckdb_ms.add(ms);
-        }
-        Ok(())
     }
 
     /// Runs a query on Quarry (engine 0) or on a peer (from 1).
