@@ -14,7 +14,7 @@ const TOP: f64 = 56.0;
 const HEIGHT: f64 = 260.0;
 /// Between the bars of two queries.
 const GAP: f64 = 14.0;
-/// Ratios above this are cut: one outlier shall not flatten all others.
+/// Bars above this are cut, with their ratio over them: one outlier shall not flatten all others.
 const HIGHEST: f64 = 3.0;
 
 const QUARRY: &str = "#1f6f8b";
@@ -86,6 +86,13 @@ fn group(svg: &mut String, x: f64, line: &Line) {
             at(0.0) - top,
             line.id
         );
+        if ratio > HIGHEST {
+            let (x, y) = (left + BAR / 2.0, top - 3.0);
+            let _ = writeln!(
+                svg,
+                r#"<text x="{x}" y="{y}" font-size="7" text-anchor="middle">{ratio:.0}</text>"#
+            );
+        }
     }
     let _ = writeln!(
         svg,

@@ -89,7 +89,7 @@ impl Report {
     /// Quarry's fastest runs beside those of engines by others, and what these did wrong.
     fn beside_others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.foreign.iter().map(|version| version.engine).collect();
-        writeln!(f, "## Beside {}\n", names.join(" and "))?;
+        writeln!(f, "## Beside {}\n", names.join(", "))?;
         writeln!(
             f,
             "Fastest runs. A ratio is Quarry's time divided by the other engine's; a total is over the queries that both answered.\n"
@@ -231,7 +231,7 @@ mod tests {
         let wrong = report(lines.to_vec());
         let text = wrong.to_string();
         for part in [
-            "## Beside DuckDB and Spark",
+            "## Beside DuckDB, Spark",
             "| query | quarry ms | DuckDB ms | ratio | Spark ms | ratio |",
             "| Q1    |      30.0 |      10.0 |  3.00 |     60.0 |  0.50 |",
             "| Q2    |      30.0 |         - |     - |        - |     - |",

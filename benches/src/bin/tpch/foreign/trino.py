@@ -28,10 +28,13 @@ COLUMNS = {
         l_extendedprice decimal(15, 2), l_discount decimal(15, 2), l_tax decimal(15, 2), l_returnflag varchar, l_linestatus varchar,
         l_shipdate date, l_commitdate date, l_receiptdate date, l_shipinstruct varchar, l_shipmode varchar, l_comment varchar""",
 }
+# One query at a time: most of the heap is for it, not the third that is the default.
 CONFIG = """coordinator=true
 node-scheduler.include-coordinator=true
 http-server.http.port={port}
 discovery.uri=http://127.0.0.1:{port}
+query.max-memory-per-node=5GB
+memory.heap-headroom-per-node=2GB
 plugin.dir={home}/plugin
 catalog.config-dir={home}/catalog
 """
