@@ -22,7 +22,7 @@ use url::Url;
 
 use crate::members::WorkerInfo;
 use crate::planning::placement::Candidate;
-use crate::planning::splits::{held_bytes, scan_bytes, scan_files, task_scans};
+use crate::planning::splits::{held_by_each, scan_bytes, scan_files, task_scans};
 
 /// The workers of one attempt, in task order.
 #[derive(Debug, Clone)]
@@ -54,15 +54,9 @@ impl Slots {
 
     /// The worker that holds most of what a stage of one task reads itself.
     fn best_for(&self, plan: &Arc<dyn ExecutionPlan>) -> Option<&WorkerInfo> {
-        let held = |worker: &WorkerInfo| -> u64 {
-            let candidate = candidate(worker);
-            stage_scans(plan)
-                .iter()
-                .filter_map(file_scan)
-                .map(|scan| held_bytes(scan, &candidate))
-                .sum()
-        };
-        self.workers.iter().rev().max_by_key(|worker| held(worker))
+        let held = held_in_stage(plan, &self.workers);
+        let workers = self.workers.iter().zip(held).rev();
+        workers.max_by_key(|(_, bytes)| *bytes).map(|(worker, _)| worker)
     }
 
     fn urls(&self) -> Vec<Url> {
@@ -87,13 +81,22 @@ pub(super) fn by_held_bytes(
         let first = query.as_uuid().as_u128() % workers.len() as u128;
         workers.rotate_left(usize::try_from(first).unwrap_or(0));
     }
-    let scans = stage_scans(plan);
-    workers.sort_by_cached_key(|worker| {
-        let candidate = candidate(worker);
-        let scans = scans.iter().filter_map(file_scan);
-        Reverse(scans.map(|scan| held_bytes(scan, &candidate)).sum::<u64>())
-    });
-    workers
+    let held = held_in_stage(plan, &workers);
+    let mut held: Vec<(u64, WorkerInfo)> = held.into_iter().zip(workers).collect();
+    held.sort_by_key(|(bytes, _)| Reverse(*bytes));
+    held.into_iter().map(|(_, worker)| worker).collect()
+}
+
+/// Bytes that each of `workers` holds of what a stage reads itself.
+fn held_in_stage(plan: &Arc<dyn ExecutionPlan>, workers: &[WorkerInfo]) -> Vec<u64> {
+    let candidates: Vec<Candidate> = workers.iter().map(candidate).collect();
+    let mut held = vec![0; workers.len()];
+    for scan in stage_scans(plan).iter().filter_map(file_scan) {
+        for (sum, bytes) in held.iter_mut().zip(held_by_each(scan, &candidates)) {
+            *sum += bytes;
+        }
+    }
+    held
 }
 
 /// A worker as placement sees it.

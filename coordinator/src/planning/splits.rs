@@ -7,6 +7,7 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use quarry_engine::split::{Hosts, SplitPlacement, pack};
 
+use super::placement::nearby::Nearby;
 use super::placement::{Candidate, Locality, PlacedSplit, assign};
 
 /// Bytes that the query is expected to read of a file range.
@@ -39,6 +40,22 @@ pub fn scan_bytes(scan: &FileScanConfig) -> u64 {
 pub fn held_bytes(scan: &FileScanConfig, worker: &Candidate) -> u64 {
     let held = |file: &&PartitionedFile| worker.locality(&split_hosts(file)) == Locality::SameHost;
     scan_files(scan).filter(held).map(split_bytes).sum()
+}
+
+/// Bytes of a scan that each of `workers` holds replicas of.
+#[must_use]
+pub fn held_by_each(scan: &FileScanConfig, workers: &[Candidate]) -> Vec<u64> {
+    let nearby = Nearby::to(workers);
+    let mut held = vec![0; workers.len()];
+    let mut holders = Vec::new();
+    for file in scan_files(scan) {
+        holders.clear();
+        nearby.add_holders(&split_hosts(file), &mut holders);
+        for &worker in &holders {
+            held[worker] += split_bytes(file);
+        }
+    }
+    held
 }
 
 /// Cuts a scan into one scan per worker: together they read each range of the scan exactly once. All have as many partitions

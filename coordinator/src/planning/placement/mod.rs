@@ -3,10 +3,14 @@
 //! [`assign`] is a pure function of splits and workers: no clock, no randomness, and the order of its input does not matter. It
 //! places a split with a worker that holds a replica while that worker has room, and keeps the workers balanced by bytes.
 
+pub(super) mod nearby;
+
 use std::cmp::Reverse;
 use std::hash::{Hash, Hasher};
 
 use quarry_engine::split::Hosts;
+
+use nearby::{Holders, Nearby};
 
 /// A split to be placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,22 +80,30 @@ const NEAR_TIE: u64 = 16;
 /// 3. A split goes to a holder with room, the least loaded one; of nearly equal ones to the one that a hash of the split prefers.
 /// 4. Without such a holder, to a worker with room in a holder's rack; without that, to the least loaded worker.
 ///
+/// A split with a holder costs a look at its holders, not at all workers.
+///
 /// # Panics
 /// If there are splits but no workers.
 #[must_use]
 pub fn assign(splits: &[PlacedSplit], workers: &[Candidate]) -> Vec<Vec<usize>> {
     assert!(!workers.is_empty() || splits.is_empty(), "splits need a worker");
-    let caps = caps(splits, workers);
-    let mut loads = vec![0u64; workers.len()];
-    let mut lists = vec![Vec::new(); workers.len()];
-    for index in order(splits, workers) {
+    let nearby = Nearby::to(workers);
+    let holders = nearby.holders(splits);
+    let by_place = by_place(splits);
+    let mut loads = Loads {
+        workers,
+        bytes: vec![0; workers.len()],
+        caps: caps(splits, workers),
+    };
+    let mut takers = vec![0; splits.len()];
+    for index in order(splits, &holders, &by_place) {
         let split = &splits[index];
-        let worker = choose(split, workers, &loads, &caps);
-        loads[worker] += split.bytes;
-        lists[worker].push(index);
+        takers[index] = choose(split, holders.of(index), &nearby, &loads);
+        loads.bytes[takers[index]] += split.bytes;
     }
-    for list in &mut lists {
-        list.sort_by_key(|&index| (splits[index].path.as_str(), splits[index].offset));
+    let mut lists = vec![Vec::new(); workers.len()];
+    for index in by_place {
+        lists[takers[index]].push(index);
     }
     lists
 }
@@ -108,62 +120,75 @@ fn caps(splits: &[PlacedSplit], workers: &[Candidate]) -> Vec<u64> {
     workers.iter().map(cap).collect()
 }
 
-fn order(splits: &[PlacedSplit], workers: &[Candidate]) -> Vec<usize> {
-    let holders = |split: &PlacedSplit| {
-        let count = workers
-            .iter()
-            .filter(|worker| worker.locality(&split.hosts) == Locality::SameHost)
-            .count();
-        if count == 0 { usize::MAX } else { count }
-    };
-    let mut order: Vec<usize> = (0..splits.len()).collect();
-    order.sort_by_cached_key(|&index| {
-        let split = &splits[index];
-        (holders(split), Reverse(split.bytes), split.path.clone(), split.offset)
+/// The splits by path and offset, as a listing has them already.
+fn by_place(splits: &[PlacedSplit]) -> Vec<usize> {
+    let mut indexes: Vec<usize> = (0..splits.len()).collect();
+    indexes.sort_by_key(|&index| (splits[index].path.as_str(), splits[index].offset));
+    indexes
+}
+
+/// Who chooses before whom; of equals the one that is first `by_place`.
+fn order(splits: &[PlacedSplit], holders: &Holders, by_place: &[usize]) -> Vec<usize> {
+    let mut order = by_place.to_vec();
+    order.sort_by_key(|&index| {
+        let count = Some(holders.of(index).len()).filter(|&count| count > 0);
+        (count.unwrap_or(usize::MAX), Reverse(splits[index].bytes))
     });
     order
 }
 
-fn choose(split: &PlacedSplit, workers: &[Candidate], loads: &[u64], caps: &[u64]) -> usize {
-    let with_room = |locality: Locality| -> Vec<usize> {
-        (0..workers.len())
-            .filter(|&worker| loads[worker] + split.bytes <= caps[worker])
-            .filter(|&worker| workers[worker].locality(&split.hosts) <= locality)
-            .collect()
-    };
-    let mut eligible = with_room(Locality::SameHost);
-    if eligible.is_empty() {
-        eligible = with_room(Locality::SameRack);
-    }
-    if eligible.is_empty() {
-        eligible = (0..workers.len()).collect();
-    }
-    least_loaded(split, workers, &eligible, loads, caps)
+fn choose(split: &PlacedSplit, holders: &[usize], nearby: &Nearby<'_>, loads: &Loads<'_>) -> usize {
+    let has_room = |worker: &usize| loads.bytes[*worker] + split.bytes <= loads.caps[*worker];
+    let local = holders.iter().copied().filter(has_room);
+    let chosen = loads.least_loaded(split, local).or_else(|| {
+        let near = nearby.in_racks(&split.hosts);
+        loads.least_loaded(split, near.into_iter().filter(has_room))
+    });
+    let chosen = chosen.or_else(|| loads.least_loaded(split, 0..loads.workers.len()));
+    chosen.unwrap_or(0)
 }
 
-/// The least loaded of `eligible` relative to its cap; among near ties the split's favourite.
-fn least_loaded(split: &PlacedSplit, workers: &[Candidate], eligible: &[usize], loads: &[u64], caps: &[u64]) -> usize {
-    // Load in 1/65536 of the cap, so that workers of different weight compare.
-    let relative = |worker: usize| (u128::from(loads[worker]) << 16) / u128::from(caps[worker].max(1));
-    let least = eligible.iter().map(|&worker| relative(worker)).min().unwrap_or(0);
-    let near = least + (1 << 16) / u128::from(NEAR_TIE);
-    let favourite = eligible.iter().copied().filter(|&worker| relative(worker) <= near);
-    favourite
-        .max_by_key(|&worker| (affinity(split, &workers[worker]), Reverse(worker)))
-        .unwrap_or(0)
+/// What each worker was given so far.
+struct Loads<'a> {
+    workers: &'a [Candidate],
+    bytes: Vec<u64>,
+    caps: Vec<u64>,
 }
 
-/// Rendezvous hash: stable while the worker and the split exist, whoever else comes or goes.
-fn affinity(split: &PlacedSplit, worker: &Candidate) -> u64 {
+impl Loads<'_> {
+    /// The least loaded of `eligible` relative to its cap; among near ties the split's favourite.
+    fn least_loaded(&self, split: &PlacedSplit, eligible: impl Iterator<Item = usize> + Clone) -> Option<usize> {
+        let least = eligible.clone().map(|worker| self.relative(worker)).min()?;
+        let near = least + (1 << 16) / u128::from(NEAR_TIE);
+        let favourite = eligible.filter(|&worker| self.relative(worker) <= near);
+        let of_split = hash_of(split);
+        favourite.max_by_key(|&worker| (affinity(of_split, &self.workers[worker]), Reverse(worker)))
+    }
+
+    /// Load in 1/65536 of the cap, so that workers of different weight compare.
+    fn relative(&self, worker: usize) -> u128 {
+        (u128::from(self.bytes[worker]) << 16) / u128::from(self.caps[worker].max(1))
+    }
+}
+
+/// The split's part of an [`affinity`].
+fn hash_of(split: &PlacedSplit) -> Fnv {
     let mut hasher = Fnv::default();
     split.path.hash(&mut hasher);
     split.offset.hash(&mut hasher);
+    hasher
+}
+
+/// Rendezvous hash: stable while the worker and the split exist, whoever else comes or goes.
+fn affinity(of_split: Fnv, worker: &Candidate) -> u64 {
+    let mut hasher = of_split;
     worker.datanode_uuid.hash(&mut hasher);
     worker.host.hash(&mut hasher);
     hasher.finish()
 }
 
 /// FNV-1a with a final mix: the standard library's hasher may change between versions, and all coordinators should agree.
+#[derive(Clone, Copy)]
 struct Fnv(u64);
 
 impl Default for Fnv {
