@@ -14,4 +14,4 @@ pub mod peer;
 pub mod program;
 pub mod setup;
 
-pub use quarry_benches_dfs::{conditions, output, samples, table};
+pub use quarry_benches_dfs::{conditions, output, report, samples, table};

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod engine;
 mod foreign;
 mod tpcds;
 mod tpch;
