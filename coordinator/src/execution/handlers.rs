@@ -22,7 +22,7 @@ use url::Url;
 
 use crate::members::WorkerInfo;
 use crate::planning::placement::Candidate;
-use crate::planning::splits::{held_by_each, scan_bytes, scan_files, task_scans};
+use crate::planning::splits::{bytes_until_limit, held_by_each, scan_files, task_scans};
 
 /// The workers of one attempt, in task order.
 #[derive(Debug, Clone)]
@@ -136,7 +136,7 @@ impl WorkerResolver for Slots {
 impl DesiredTaskCountHandler for Slots {
     async fn handle(&self, event: DesiredTaskCountEvent<'_>) -> Option<Result<DesiredTaskCountEventResponse>> {
         let scan = file_scan(event.plan)?;
-        let tasks = tasks_for(scan_bytes(scan), self.task_bytes, self.workers.len());
+        let tasks = tasks_for(bytes_until_limit(scan), self.task_bytes, self.workers.len());
         let tasks = tasks.min(scan_files(scan).count().max(1));
         Some(Ok(DesiredTaskCountEventResponse::desired(tasks)))
     }

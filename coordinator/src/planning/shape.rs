@@ -12,12 +12,12 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use quarry_engine::formats::reading::file_scan;
 
-use super::splits::scan_bytes;
+use super::splits::bytes_until_limit;
 
 /// Bytes that all scans of a plan are expected to read.
 #[must_use]
 pub fn plan_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
-    let own = file_scan(plan).map_or(0, scan_bytes);
+    let own = file_scan(plan).map_or(0, bytes_until_limit);
     own + plan.children().into_iter().map(plan_bytes).sum::<u64>()
 }
 

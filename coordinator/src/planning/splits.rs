@@ -35,6 +35,22 @@ pub fn scan_bytes(scan: &FileScanConfig) -> u64 {
     scan_files(scan).map(split_bytes).sum()
 }
 
+/// Bytes that a scan is expected to read until it has given the rows that it is limited to.
+///
+/// They are few only if each row counts: with a filter a scan may have to look through all its files for one row.
+#[must_use]
+pub fn bytes_until_limit(scan: &FileScanConfig) -> u64 {
+    let bytes = scan_bytes(scan);
+    let Some(limit) = scan.limit.filter(|_| scan.file_source().filter().is_none()) else {
+        return bytes;
+    };
+    let Some(&rows) = scan.statistics().num_rows.get_value() else {
+        return bytes;
+    };
+    let part = u128::from(bytes) * limit.min(rows) as u128 / rows.max(1) as u128;
+    u64::try_from(part).unwrap_or(bytes)
+}
+
 /// Bytes of a scan that a worker holds.
 #[must_use]
 pub fn held_bytes(scan: &FileScanConfig, worker: &Candidate) -> u64 {
@@ -117,7 +133,38 @@ fn common_prefix(a: &str, b: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::arrow::datatypes::Schema;
+    use datafusion::common::stats::Precision;
+    use datafusion::datasource::physical_plan::ParquetSource;
+    use datafusion::execution::object_store::ObjectStoreUrl;
+    use datafusion::physical_expr::expressions::lit;
+
     use super::*;
+
+    /// A scan of 1,000 bytes with this limit and so many rows, as far as is known.
+    fn limited(source: ParquetSource, limit: Option<usize>, rows: Precision<usize>) -> FileScanConfig {
+        let statistics = Statistics {
+            num_rows: rows,
+            ..Statistics::new_unknown(&Schema::empty())
+        };
+        FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+            .with_file(PartitionedFile::new("f", 1000))
+            .with_statistics(statistics)
+            .with_limit(limit)
+            .build()
+    }
+
+    #[test]
+    fn a_limit_makes_a_scan_small_unless_rows_are_filtered_or_unknown() {
+        let source = || ParquetSource::new(Arc::new(Schema::empty()));
+        let rows = Precision::Inexact(100);
+        assert_eq!(bytes_until_limit(&limited(source(), Some(10), rows)), 100);
+        assert_eq!(bytes_until_limit(&limited(source(), Some(1000), rows)), 1000);
+        assert_eq!(bytes_until_limit(&limited(source(), None, rows)), 1000);
+        assert_eq!(bytes_until_limit(&limited(source(), Some(10), Precision::Absent)), 1000);
+        let filtered = source().with_predicate(lit(true));
+        assert_eq!(bytes_until_limit(&limited(filtered, Some(10), rows)), 1000);
+    }
 
     #[test]
     fn a_scan_is_named_after_what_its_files_share() {
