@@ -32,6 +32,7 @@ use super::{Attempt, QueryEngine};
 use crate::members::{Patience, WorkerInfo};
 use crate::planning::joins::{PlanningOptions, physical_rules};
 use crate::planning::shape::{changed_by_distribution, is_recursive, plan_bytes, subqueries_allow_distribution};
+use crate::planning::views::ReadViews;
 use crate::registration::Membership;
 
 /// Compression of batches between workers.
@@ -84,7 +85,7 @@ impl Default for ExecutionConfig {
             spill_dir: std::env::temp_dir().join("quarry-coordinator-spill"),
             spill_limit: ByteSize::gib(20),
             local_below: ByteSize::mib(1),
-            task_bytes: ByteSize::mib(2),
+            task_bytes: ByteSize::mib(8),
             compression: Compression::Auto,
             exchange_buffer: ByteSize::mib(32),
         }
@@ -184,6 +185,7 @@ impl Execution {
             .with_catalog_list(catalogs)
             .with_query_planner(Arc::new(WritePlanner))
             .with_physical_optimizer_rules(physical_rules())
+            .with_physical_optimizer_rule(Arc::new(ReadViews))
             .with_physical_optimizer_rule(Arc::new(YieldInJoins))
             .with_physical_optimizer_rule(Arc::new(GuardPanics))
             .build();

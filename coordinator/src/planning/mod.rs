@@ -6,3 +6,4 @@ pub mod joins;
 pub mod placement;
 pub mod shape;
 pub mod splits;
+pub mod views;

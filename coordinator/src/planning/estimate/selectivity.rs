@@ -170,9 +170,27 @@ fn of_binary(condition: &Arc<dyn PhysicalExpr>, binary: &BinaryExpr, columns: &[
         }
         Operator::Eq | Operator::IsNotDistinctFrom => equality(),
         Operator::NotEq | Operator::IsDistinctFrom => 1.0 - equality(),
-        Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => COMPARED,
+        Operator::Lt | Operator::LtEq => below(column(binary.left()), column(binary.right())),
+        Operator::Gt | Operator::GtEq => below(column(binary.right()), column(binary.left())),
         _ => OTHER,
     }
+}
+
+/// Part of the rows in which one column is below another, as if the values of each lay evenly in its range.
+fn below(lower: Option<&ColumnEstimate>, upper: Option<&ColumnEstimate>) -> f64 {
+    let range = |column: Option<&ColumnEstimate>| column.and_then(|column| column.range);
+    let (Some((low, high)), Some((from, to))) = (range(lower), range(upper)) else {
+        return COMPARED;
+    };
+    if high <= low || to <= from {
+        return COMPARED;
+    }
+    // What lies of the lower column's range below a value, added up over all values up to `value`.
+    let area = |value: f64| {
+        let inside = value.clamp(low, high) - low;
+        inside * inside / 2.0 + (high - low) * (value - high).max(0.0)
+    };
+    ((area(to) - area(from)) / ((high - low) * (to - from))).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]
@@ -223,6 +241,21 @@ mod tests {
         );
         assert!(selectivity(&nothing, &columns) == 0.0);
         assert!((selectivity(&both(from, Operator::Or, to), &columns) - 0.86).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_column_is_below_another_as_their_ranges_lie() {
+        let (_, columns) = columns();
+        let between = |low, high| ColumnEstimate {
+            range: Some((low, high)),
+            ..columns[0].clone()
+        };
+        let part = |lower: &ColumnEstimate, upper: &ColumnEstimate| below(Some(lower), Some(upper));
+        assert!((part(&between(0.0, 100.0), &between(0.0, 100.0)) - 0.5).abs() < 1e-9);
+        assert!((part(&between(0.0, 10.0), &between(20.0, 30.0)) - 1.0).abs() < 1e-9);
+        assert!(part(&between(20.0, 30.0), &between(0.0, 10.0)).abs() < 1e-9);
+        assert!((part(&between(0.0, 100.0), &between(50.0, 100.0)) - 0.75).abs() < 1e-9);
+        assert_eq!(part(&between(0.0, 1.0), &columns[1]), COMPARED, "a range is unknown");
     }
 
     #[test]

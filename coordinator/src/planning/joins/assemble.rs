@@ -18,6 +18,7 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
 use super::graph::{Condition, Expression, Graph, Reduction, columns_of, renumber, with_columns};
 use super::order::{Problem, Set, Tree, bit, within};
+use super::prefilter::prefiltered;
 use super::sizes::{Side, Sizes};
 
 /// Builds the plan of a tree.
@@ -299,7 +300,11 @@ impl Assembler<'_> {
             } else {
                 PartitionMode::Partitioned
             };
-            HashJoinExecBuilder::new(left.plan, right.plan, on, join_type)
+            let probe = match mode {
+                PartitionMode::Partitioned => prefiltered(&left.plan, right.plan, &on, join_type, &self.sizes)?,
+                _ => right.plan,
+            };
+            HashJoinExecBuilder::new(left.plan, probe, on, join_type)
                 .with_filter(filter)
                 .with_projection(projection)
                 .with_partition_mode(mode)

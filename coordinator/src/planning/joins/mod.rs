@@ -10,6 +10,7 @@ mod assemble;
 mod canonical;
 mod graph;
 mod order;
+mod prefilter;
 mod sizes;
 mod through_aggregate;
 

@@ -40,6 +40,10 @@ pub(super) struct Sizes {
 
 /// A build side of so few rows is broadcast whatever the other side is.
 const TINY_ROWS: f64 = 4096.0;
+/// Below this part of rows that match nothing, looking each one up costs more than sending it.
+const MOST: f64 = 0.75;
+/// A row sent costs at least this many rows read: estimates are wrong at times, and a plan with fewer stages starts sooner.
+const MARGIN: f64 = 1.5;
 /// Memory of a hash table, in bytes of its rows.
 const TABLE_OVERHEAD: f64 = 1.5;
 
@@ -66,6 +70,14 @@ impl Sizes {
         let small = build.bytes < self.broadcast_bytes && build.rows < self.broadcast_rows;
         let cheaper = build.bytes * self.tasks <= build.bytes + probe.bytes;
         safe && small && (build.rows < TINY_ROWS || cheaper)
+    }
+
+    /// Whether to broadcast the `keys` of a build side first, so that `saved` of the `probe` side's rows need not be sent, at the price of
+    /// reading the build side's table of `read` rows once more.
+    pub(super) fn prefilter(&self, keys: Side, read: f64, probe: f64, saved: f64) -> bool {
+        let small = keys.bytes < self.broadcast_bytes && keys.rows < self.broadcast_rows;
+        let cost = read + keys.rows * self.tasks;
+        self.tasks > 1.0 && small && saved > probe * MOST && saved > cost * MARGIN
     }
 
     /// Whether a hash table of the build side would not fit, spread over all tasks.
@@ -112,6 +124,19 @@ mod tests {
         for join_type in [JoinType::LeftSemi, JoinType::LeftAnti, JoinType::Left, JoinType::Full] {
             assert!(!sizes(3, 0).broadcast(join_type, side(10.0), side(1e6)), "{join_type}");
         }
+    }
+
+    #[test]
+    fn keys_go_first_where_that_saves_more_than_it_costs() {
+        let three = sizes(3, 0);
+        assert!(three.prefilter(side(5e4), 1.5e6, 3.8e6, 3.6e6));
+        assert!(
+            !three.prefilter(side(5e4), 5e6, 3.8e6, 3.6e6),
+            "reading twice costs more"
+        );
+        assert!(!three.prefilter(side(5e4), 1.5e5, 3.8e6, 1e6), "most rows match");
+        assert!(!three.prefilter(side(3e6), 3e6, 1e9, 0.99e9), "too many keys");
+        assert!(!sizes(1, 0).prefilter(side(5e4), 1e5, 3.8e6, 3.6e6), "nothing is sent");
     }
 
     #[test]

@@ -292,10 +292,18 @@ async fn q20_sends_the_subquerys_parts_below_the_other_aggregate() {
 async fn large_subqueries_of_exists_are_not_built() {
     let sql = "select count(*) from orders where o_orderdate >= date '1993-07-01' and o_orderdate < date '1993-10-01' \
         and exists (select 1 from lineitem where l_orderkey = o_orderkey and l_quantity < l_extendedprice)";
-    assert_eq!(drawn(&tpch(), sql).await, "[(orders <+ lineitem)]", "as in TPC-H Q4");
+    assert_eq!(
+        drawn(&tpch(), sql).await,
+        "[(orders <+ (lineitem < orders))]",
+        "as in TPC-H Q4"
+    );
     let sql = "select count(*) from customer where c_mktsegment = 'BUILDING' \
         and not exists (select 1 from orders where o_custkey = c_custkey)";
-    assert_eq!(drawn(&tpch(), sql).await, "[(customer !+ orders)]", "as in TPC-H Q22");
+    assert_eq!(
+        drawn(&tpch(), sql).await,
+        "[(customer !+ (orders < customer))]",
+        "as in TPC-H Q22"
+    );
 }
 
 #[tokio::test]
