@@ -29,6 +29,8 @@ pub struct WorkerInfo {
     pub partitions: usize,
     /// Bytes its queries may use together.
     pub memory_limit: u64,
+    /// Bytes one query may use.
+    pub query_memory: u64,
 }
 
 /// What is thought of a worker.
@@ -229,6 +231,7 @@ mod tests {
             rack: "/r".into(),
             partitions: 2,
             memory_limit: 1,
+            query_memory: 1,
         }
     }
 

@@ -222,6 +222,7 @@ fn worker_info(registration: Registration) -> Result<WorkerInfo, Status> {
         rack: registration.rack,
         partitions: registration.partitions.max(1) as usize,
         memory_limit: registration.memory_limit_bytes,
+        query_memory: registration.query_memory_bytes,
     })
 }
 

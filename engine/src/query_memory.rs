@@ -1,18 +1,22 @@
 //! A limit of memory for each query within its process's pool.
 //!
 //! All tasks of a query in one process share a [`QueryPool`]. It counts what they reserve, and passes on to the process's pool what
-//! is within the query's own limit: operators that can spill do so at whichever limit they meet first.
+//! is within the query's own limit: operators that can spill do so at whichever limit they meet first. As in the process's pool, those
+//! that can spill have equal shares: else the first would take all, and the last could not hold even its first batch.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use datafusion::common::human_readable_size;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion::execution::memory_pool::{
+    FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation, TrackConsumersPool,
+};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use parking_lot::Mutex;
+
+use crate::session::NAMED_CONSUMERS;
 
 /// A query's limit where none is configured: what one query cannot take is left for the small ones beside it.
 #[must_use]
@@ -56,7 +60,7 @@ impl QueryPools {
         pools.retain(|_, pool| pool.strong_count() > 0);
         let pool = Arc::new(QueryPool {
             limit: self.limit,
-            used: AtomicUsize::new(0),
+            own: TrackConsumersPool::new(FairSpillPool::new(self.limit), NAMED_CONSUMERS),
             process: Arc::clone(process),
         });
         pools.insert(query.to_owned(), Arc::downgrade(&pool));
@@ -68,22 +72,27 @@ impl QueryPools {
 #[derive(Debug)]
 struct QueryPool {
     limit: usize,
-    used: AtomicUsize,
+    own: TrackConsumersPool<FairSpillPool>,
     process: Arc<dyn MemoryPool>,
 }
 
 impl QueryPool {
-    fn take(&self, additional: usize) -> bool {
-        let within = |used: usize| used.checked_add(additional).filter(|&sum| sum <= self.limit);
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, within)
-            .is_ok()
+    /// A refusal names who wanted more and who has most: if that is a join's build side, the query can be run in another way.
+    fn refusal(&self, reservation: &MemoryReservation, additional: usize) -> DataFusionError {
+        DataFusionError::ResourcesExhausted(format!(
+            "{} wants {} more, and its query has {} of the {} that `query_memory_limit` allows it on this node; most have:\n{}",
+            reservation.consumer().name(),
+            human_readable_size(additional),
+            human_readable_size(self.own.reserved()),
+            human_readable_size(self.limit),
+            self.own.report_top(NAMED_CONSUMERS.get()),
+        ))
     }
 }
 
 impl fmt::Display for QueryPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let used = human_readable_size(self.used.load(Ordering::Relaxed));
+        let used = human_readable_size(self.own.reserved());
         write!(
             f,
             "{}(used: {used}, limit: {})",
@@ -99,40 +108,36 @@ impl MemoryPool for QueryPool {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
+        self.own.register(consumer);
         self.process.register(consumer);
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
+        self.own.unregister(consumer);
         self.process.unregister(consumer);
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        self.used.fetch_add(additional, Ordering::Relaxed);
+        self.own.grow(reservation, additional);
         self.process.grow(reservation, additional);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        self.used.fetch_sub(shrink, Ordering::Relaxed);
+        self.own.shrink(reservation, shrink);
         self.process.shrink(reservation, shrink);
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
-        if !self.take(additional) {
-            return Err(DataFusionError::ResourcesExhausted(format!(
-                "{} wants {} more, and its query has {} of the {} that `query_memory_limit` allows it on this node",
-                reservation.consumer().name(),
-                human_readable_size(additional),
-                human_readable_size(self.used.load(Ordering::Relaxed)),
-                human_readable_size(self.limit),
-            )));
+        if self.own.try_grow(reservation, additional).is_err() {
+            return Err(self.refusal(reservation, additional));
         }
         self.process.try_grow(reservation, additional).inspect_err(|_| {
-            self.used.fetch_sub(additional, Ordering::Relaxed);
+            self.own.shrink(reservation, additional);
         })
     }
 
     fn reserved(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+        self.own.reserved()
     }
 
     fn memory_limit(&self) -> MemoryLimit {
@@ -185,6 +190,34 @@ mod tests {
         one.try_grow(10).unwrap();
         drop(one);
         assert_eq!(process.memory_pool.reserved(), 0);
+    }
+
+    #[test]
+    fn who_can_spill_leaves_room_for_others_who_can() {
+        let (pools, process) = (QueryPools::new(100), process(1000));
+        let runtime = pools.runtime("a", &process).unwrap();
+        let spilling = |name: &str| {
+            let consumer = MemoryConsumer::new(name).with_can_spill(true);
+            consumer.register(&runtime.memory_pool)
+        };
+        let (first, second) = (spilling("first"), spilling("second"));
+        first.try_grow(50).unwrap();
+        first.try_grow(10).unwrap_err();
+        second.try_grow(50).unwrap();
+    }
+
+    #[test]
+    fn a_refusal_names_those_that_have_most() {
+        let (pools, process) = (QueryPools::new(100), process(1000));
+        let runtime = pools.runtime("a", &process).unwrap();
+        let build = MemoryConsumer::new("HashJoinInput[0]").register(&runtime.memory_pool);
+        build.try_grow(90).unwrap();
+        let error = reservation(&runtime).try_grow(20).unwrap_err().to_string();
+        assert!(
+            error.starts_with("Resources exhausted: sort wants 20.0 B more"),
+            "{error}"
+        );
+        assert!(error.contains("HashJoinInput[0]"), "{error}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::common::extensions_options;
-use datafusion::config::{ConfigExtension, ConfigOptions};
+use datafusion::config::{ConfigExtension, ConfigNonZeroUsize, ConfigOptions};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryLimit, TrackConsumersPool};
@@ -37,7 +37,7 @@ pub struct RuntimeOptions {
 /// Footers and other metadata of files kept per process, in bytes.
 const METADATA_CACHE_BYTES: usize = 128 * 1024 * 1024;
 /// How many of the largest memory consumers an exhausted pool names.
-const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).expect("five is not zero");
+pub(crate) const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).expect("five is not zero");
 
 /// Makes a process's runtime environment: one fair memory pool, a private spill directory with a quota, and object stores for
 /// `hdfs://` only.
@@ -52,6 +52,10 @@ pub fn runtime_env(options: &RuntimeOptions, files: &Arc<FileSystems>) -> Result
     let disk = DiskManagerBuilder::default()
         .with_mode(DiskManagerMode::Directories(vec![spill]))
         .with_max_temp_directory_size(options.spill_limit);
+    let disk = match merge_fan_in(options.memory_limit) {
+        Some(runs) => disk.with_max_spill_merge_fan_in(runs),
+        None => disk,
+    };
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(disk)
@@ -59,6 +63,20 @@ pub fn runtime_env(options: &RuntimeOptions, files: &Arc<FileSystems>) -> Result
         .with_object_store_registry(Arc::new(HdfsOnly(Arc::clone(files))))
         .build_arc()
 }
+
+/// Spilled runs that a sort in a small pool merges at a time. In others it is as many as find memory; in a small one the first sort would leave
+/// none for the next.
+fn merge_fan_in(memory_limit: u64) -> Option<usize> {
+    let runs = usize::try_from(memory_limit / BYTES_PER_MERGED_RUN).unwrap_or(usize::MAX);
+    (memory_limit < SMALL_POOL_BYTES).then(|| runs.max(LEAST_FAN_IN))
+}
+
+/// Pools below this are small.
+const SMALL_POOL_BYTES: u64 = 256 << 20;
+/// Memory of a small pool for each run that a sort merges at a time.
+const BYTES_PER_MERGED_RUN: u64 = 1 << 20;
+/// Fewest runs merged at a time: with fewer, most of the work is reading and writing again.
+const LEAST_FAN_IN: usize = 4;
 
 /// Makes `base/<pid>-<random>`, readable by this user only, and removes those of processes that are gone.
 fn private_spill_dir(base: &Path) -> Result<PathBuf> {
@@ -92,13 +110,22 @@ fn remove_dead(base: &Path) {
 }
 
 /// Share of the pool that one sort sets aside for merging what it spilled.
-const MERGE_SHARE: usize = 16;
+const MERGE_SHARE: usize = 32;
+/// Memory of a process for each row of a batch: an operator holds some batches at least, and a plan has some tens of operators.
+const BYTES_PER_BATCH_ROW: usize = 32 << 10;
+/// Rows of the smallest batches: below that, what a batch costs by itself is most of the work.
+const LEAST_BATCH_ROWS: usize = 64;
 
-/// Keeps what operators set aside within a small pool: else a sort would be refused before its first row.
+/// Keeps what operators set aside, and the batches that they hold, within a small pool: else a sort would be refused before its first
+/// row. Only makes smaller what is there.
 pub fn fit_to_memory(options: &mut ConfigOptions, runtime: &RuntimeEnv) {
     if let MemoryLimit::Finite(limit) = runtime.memory_pool.memory_limit() {
         let reservation = &mut options.execution.sort_spill_reservation_bytes;
         *reservation = (*reservation).min(limit / MERGE_SHARE);
+        let most = (limit / BYTES_PER_BATCH_ROW).max(LEAST_BATCH_ROWS);
+        if options.execution.batch_size.get() > most {
+            options.execution.batch_size = ConfigNonZeroUsize::try_new(most).expect("the least is not zero");
+        }
     }
 }
 
@@ -190,6 +217,24 @@ mod tests {
     fn a_plan_never_has_a_single_partition() {
         assert_eq!(session_config(1).target_partitions(), MIN_PARTITIONS);
         assert_eq!(session_config(7).target_partitions(), 7);
+    }
+
+    #[test]
+    fn a_small_pool_has_small_batches_and_reservations() {
+        let fitted = |limit: usize, batch: usize| {
+            let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(limit)));
+            let mut options = ConfigOptions::new();
+            options.execution.batch_size = ConfigNonZeroUsize::try_new(batch).unwrap();
+            fit_to_memory(&mut options, &runtime.build().unwrap());
+            (
+                options.execution.batch_size.get(),
+                options.execution.sort_spill_reservation_bytes,
+            )
+        };
+        assert_eq!(fitted(1 << 30, 8192), (8192, 10 << 20));
+        assert_eq!(fitted(8 << 20, 8192), (256, 256 << 10));
+        assert_eq!(fitted(8 << 20, 7), (7, 256 << 10), "what is smaller stays");
+        assert_eq!(fitted(1, 8192), (LEAST_BATCH_ROWS, 0));
     }
 
     #[test]

@@ -38,6 +38,12 @@ pub async fn answer(session: &mut dyn Session, sql: &str) -> Result<Answer> {
     })
 }
 
+/// Whether a cluster's error says that a query wanted more memory than it may have, and which setting moves the limit.
+#[must_use]
+pub fn is_out_of_memory(error: &str) -> bool {
+    error.contains("needs more memory than it may have") && error.contains("`memory_limit` and `query_memory_limit`")
+}
+
 /// A statement's failure, with all its causes in one line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

@@ -19,7 +19,7 @@ use parquet::file::properties::WriterProperties;
 use tokio::task::JoinSet;
 
 use crate::compare::difference;
-use crate::engine::{Plain, Session, answer};
+use crate::engine::{Plain, Session, answer, is_out_of_memory};
 use crate::generator::{self, Query, Random, Table, shrink};
 use crate::site::{Flight, Site};
 
@@ -57,6 +57,8 @@ pub struct Report {
     pub with_rows: u64,
     /// How many failed on both sides, as they must if they fail at all.
     pub failed_alike: u64,
+    /// How many the cluster refused for want of memory: an answer too, if it has little.
+    pub exhausted: u64,
     /// Rows compared.
     pub rows: u64,
     /// What differed, each with how to run it again.
@@ -68,6 +70,7 @@ impl Report {
         self.queries += other.queries;
         self.with_rows += other.with_rows;
         self.failed_alike += other.failed_alike;
+        self.exhausted += other.exhausted;
         self.rows += other.rows;
         self.differences.extend(other.differences);
     }
@@ -82,6 +85,7 @@ impl std::fmt::Display for Report {
             queries,
             with_rows,
             failed_alike,
+            exhausted,
             rows,
             differences,
         } = self;
@@ -89,7 +93,7 @@ impl std::fmt::Display for Report {
         write!(
             f,
             "generated queries: {queries} run, {with_rows} with rows, {rows} rows compared, {failed_alike} refused by both, \
-             {differences} differences"
+             {exhausted} out of memory, {differences} differences"
         )
     }
 }
@@ -224,6 +228,7 @@ impl World {
                 report.with_rows += u64::from(rows > 0);
             }
             Outcome::FailAlike => report.failed_alike += 1,
+            Outcome::Exhausted => report.exhausted += 1,
             Outcome::Differ(found) => {
                 let small = pair.shrink(query.clone()).await;
                 let plan = pair.plan(&small.0).await;
@@ -262,6 +267,8 @@ enum Outcome {
     Same(u64),
     /// Neither engine takes it.
     FailAlike,
+    /// The cluster has too little memory for it, and says so.
+    Exhausted,
     /// What is different.
     Differ(String),
 }
@@ -276,6 +283,7 @@ impl Pair {
                 Some(difference) => Outcome::Differ(difference),
             },
             (Err(_), Err(_)) => Outcome::FailAlike,
+            (Ok(_), Err(error)) if is_out_of_memory(&format!("{error:#}")) => Outcome::Exhausted,
             (Ok(expected), Err(error)) => Outcome::Differ(format!(
                 "{} rows expected, the cluster failed: {error:#}",
                 expected.rows.len()

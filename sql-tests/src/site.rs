@@ -17,6 +17,14 @@ use crate::engine::Session;
 /// Settings by which every scan, however small, is cut and distributed: else the coordinator would answer most queries alone.
 pub const CUT_EVERYTHING: [(&str, &str); 2] = [("coordinator.local_below", "0"), ("coordinator.task_bytes", "0")];
 
+/// Memory with which almost everything that can spill does so, and what cannot is refused now and then. Partitions are fixed: every one of
+/// them has operators that hold some memory.
+pub const TINY_MEMORY: [(&str, &str); 3] = [
+    ("worker.memory_limit", "3MiB"),
+    ("coordinator.memory_limit", "3MiB"),
+    ("coordinator.partitions", "2"),
+];
+
 /// A cluster and its data.
 pub struct Site {
     /// The cluster.

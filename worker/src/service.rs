@@ -196,6 +196,7 @@ fn registration(
         rack: config.rack.clone(),
         partitions: u32::try_from(threads).unwrap_or(u32::MAX),
         memory_limit_bytes: config.memory_limit.as_u64(),
+        query_memory_bytes: query_memory_limit(config).min(config.memory_limit.as_u64()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }

@@ -1,5 +1,5 @@
-//! The session of each task: the set-up that the coordinator plans with, the options of the user's session, and readers that
-//! count their bytes.
+//! The session of each task: the set-up that the coordinator plans with, the options of the user's session, readers that
+//! count their bytes, and loops with bounds.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion_distributed::{
     DistributedExt, WorkerPlanRewriteEvent, WorkerPlanRewriteEventResponse, WorkerQueryContext, WorkerSessionBuilder,
 };
+use quarry_engine::bounded_loop::bound_loops;
 use quarry_engine::channels::Channels;
 use quarry_engine::codec::EngineCodec;
 use quarry_engine::files::FileSystems;
@@ -29,7 +30,8 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     fn rewrite(&self, event: WorkerPlanRewriteEvent<'_>) -> Result<WorkerPlanRewriteEventResponse> {
-        count_bytes(event.plan, &self.files, &self.runtime).map(WorkerPlanRewriteEventResponse::new)
+        let plan = bound_loops(event.plan)?;
+        count_bytes(plan, &self.files, &self.runtime).map(WorkerPlanRewriteEventResponse::new)
     }
 }
 
@@ -48,7 +50,7 @@ impl WorkerSessionBuilder for Sessions {
         apply_engine_options(config.options_mut());
         unpack_execution_options(&travelled.execution, config.options_mut())?;
         let runtime = self.pools.runtime(&travelled.query, &self.runtime)?;
-        fit_to_memory(config.options_mut(), &self.runtime);
+        fit_to_memory(config.options_mut(), &runtime);
         let rewriter = self.clone();
         let config = config
             .with_extension(Arc::clone(&self.files))
@@ -109,8 +111,8 @@ mod tests {
         assert!(error.to_string().contains("query_memory_limit"), "{error}");
         assert_eq!(
             state.config_options().execution.sort_spill_reservation_bytes,
-            1 << 16,
-            "a sixteenth of the pool"
+            1 << 5,
+            "a part of what the query may have"
         );
     }
 }

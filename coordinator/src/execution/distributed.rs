@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
 use datafusion::common::DFSchema;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::context::{QueryPlanner, SessionState};
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
@@ -18,6 +18,7 @@ use datafusion_distributed::{
     CompressionType, DistributedExec, DistributedExt, DistributedMetricsFormat, NetworkBoundaryExt,
     SessionStateBuilderExt, display_plan_ascii, rewrite_distributed_plan_with_metrics,
 };
+use quarry_engine::bounded_loop::bounded;
 use quarry_engine::channels::Channels;
 use quarry_engine::codec::EngineCodec;
 use quarry_engine::figures::{QueryFigures, StageFigures};
@@ -98,6 +99,7 @@ impl Distribution {
         if !stages_fit_the_wire(&plan) {
             return Ok(Distributed::Stays("it is nested too deeply to be sent"));
         }
+        let plan = bound_head(plan)?;
         Ok(Distributed::Attempt(DistributedAttempt {
             plan,
             context: state.task_ctx(),
@@ -175,6 +177,20 @@ fn stages_fit_the_wire(plan: &Arc<dyn ExecutionPlan>) -> bool {
         Ok(TreeNodeRecursion::Continue)
     });
     fit
+}
+
+/// Bounds the loops of the head stage, which runs here. Those of other stages are bounded by the workers.
+fn bound_head(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_down(|node| {
+        if node.is_network_boundary() {
+            return Ok(Transformed::new(node, false, TreeNodeRecursion::Jump));
+        }
+        match bounded(&node)? {
+            Some(bounded) => Ok(Transformed::yes(bounded)),
+            None => Ok(Transformed::no(node)),
+        }
+    })
+    .data()
 }
 
 /// A planner that has planned already: the execution crate's planner takes what the one below it returns.

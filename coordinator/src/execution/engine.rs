@@ -12,6 +12,7 @@ use datafusion::execution::context::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
+use quarry_engine::bounded_loop::bound_loops;
 use quarry_engine::channels::{ChannelTimeouts, Channels};
 use quarry_engine::cpu::CpuRuntime;
 use quarry_engine::files::FileSystems;
@@ -174,10 +175,9 @@ impl Execution {
     /// A session over `catalogs` with the options that this engine's plans assume.
     #[must_use]
     pub fn session_state(&self, catalogs: Arc<dyn CatalogProviderList>) -> SessionState {
-        let mut config = session_config(self.shared.partitions)
+        let config = session_config(self.shared.partitions)
             .with_create_default_catalog_and_schema(false)
             .with_extension(Arc::clone(self.shared.tables.files()));
-        fit_to_memory(config.options_mut(), &self.shared.runtime);
         let mut state = SessionStateBuilder::new()
             .with_default_features()
             .with_config(config)
@@ -194,17 +194,33 @@ impl Execution {
     }
 
     /// The state for one query's attempt: its memory, and what the planner is to know of the workers.
-    fn for_query(&self, mut state: SessionState, query: QueryId, workers: &[WorkerInfo]) -> Result<SessionState> {
-        let smallest = workers.iter().map(|worker| worker.memory_limit).min();
-        let memory = smallest.map_or(self.shared.query_memory, default_query_memory);
-        state.config_mut().options_mut().extensions.insert(PlanningOptions {
-            workers: workers.len(),
-            build_limit: usize::try_from(memory / BUILD_SHARE).unwrap_or(usize::MAX),
-        });
+    fn for_query(&self, mut state: SessionState, query: QueryId, workers: usize, memory: u64) -> Result<SessionState> {
         let runtime = self.shared.pools.runtime(&query.to_string(), &self.shared.runtime)?;
+        let options = state.config_mut().options_mut();
+        fit_to_memory(options, &runtime);
+        // Joins are planned by hash, and sorted where that is better: so their order is searched in either case.
+        let always_sort = !std::mem::replace(&mut options.optimizer.prefer_hash_join, true);
+        options.extensions.insert(PlanningOptions {
+            workers,
+            build_limit: usize::try_from(memory / BUILD_SHARE).unwrap_or(usize::MAX),
+            always_sort,
+        });
         Ok(SessionStateBuilder::new_from_existing(state)
             .with_runtime_env(runtime)
             .build())
+    }
+
+    /// Plans a query for the coordinator alone, where it may have less memory than on a worker.
+    async fn plan_to_stay(
+        &self,
+        state: &SessionState,
+        query: QueryId,
+        plan: &LogicalPlan,
+        reason: &'static str,
+    ) -> Result<Box<dyn Attempt>> {
+        let state = self.for_query(state.clone(), query, 0, self.shared.query_memory)?;
+        let physical = state.create_physical_plan(plan).await?;
+        self.local(&state, physical, reason)
     }
 
     fn distribution(&self, workers: Vec<WorkerInfo>) -> Distribution {
@@ -228,7 +244,7 @@ impl Execution {
     ) -> Result<Box<dyn Attempt>> {
         let shared = &self.shared;
         Ok(Box::new(LocalAttempt {
-            plan: count_bytes(plan, shared.tables.files(), &shared.runtime)?,
+            plan: count_bytes(bound_loops(plan)?, shared.tables.files(), &shared.runtime)?,
             context: state.task_ctx(),
             reason,
             cpu: shared.cpu.handle().clone(),
@@ -289,19 +305,27 @@ impl QueryEngine for Execution {
             .enable_physical_uncorrelated_scalar_subquery = !subqueries_allow;
         keep_distributable(&mut state);
         let workers = self.shared.membership.live();
-        let state = self.for_query(state, query, &workers)?;
+        let memory = workers.iter().map(|worker| worker.query_memory).min();
+        let memory = memory.unwrap_or(self.shared.query_memory);
+        let session = state;
+        let state = self.for_query(session.clone(), query, workers.len(), memory)?;
         let physical = state.create_physical_plan(&plan).await?;
+        let little = plan_bytes(&physical) < self.shared.config.local_below.as_u64();
+        let planned_for_more = !workers.is_empty() && !little && self.shared.query_memory < memory;
         let reason = changed.or_else(|| self.reason_to_stay(subqueries_allow, &physical, workers.len()));
-        if let Some(reason) = reason {
-            return self.local(&state, physical, reason);
+        let reason = match reason {
+            Some(reason) => reason,
+            None => {
+                let distribution = self.distribution(workers);
+                match distribution.distribute(&state, query, Arc::clone(&physical)).await? {
+                    Distributed::Attempt(attempt) => return Ok(Box::new(attempt)),
+                    Distributed::Stays(reason) => reason,
+                }
+            }
+        };
+        if planned_for_more {
+            return self.plan_to_stay(&session, query, &plan, reason).await;
         }
-        let distributed = self
-            .distribution(workers)
-            .distribute(&state, query, Arc::clone(&physical))
-            .await?;
-        match distributed {
-            Distributed::Attempt(attempt) => Ok(Box::new(attempt)),
-            Distributed::Stays(reason) => self.local(&state, physical, reason),
-        }
+        self.local(&state, physical, reason)
     }
 }

@@ -191,8 +191,8 @@ impl Query {
     }
 
     /// The last run failed for `reason`, and another one will be begun.
-    pub fn retry_after(&self, reason: &Error) {
-        self.progress.lock().retry_reason = Some(reason.to_string());
+    pub fn retry_after(&self, reason: String) {
+        self.progress.lock().retry_reason = Some(reason);
     }
 
     /// The tasks of the attempt that runs now, as far as they were sent to workers; none before its begin and after its end.

@@ -36,7 +36,7 @@ const WINDOW_TIME: Duration = Duration::from_secs(1);
 const MAX_RETRIES: u32 = 2;
 /// Batches between the query and its client.
 const CHANNEL_BATCHES: usize = 2;
-/// How long a finished query waits for the figures of its tasks.
+/// How long a query that is finished, or about to be run again, waits for the figures of its tasks.
 const FIGURES_WAIT: Duration = Duration::from_secs(2);
 
 /// Rows on their way to the client. Dropping it stops the query.
@@ -204,6 +204,8 @@ impl Planner {
 
 /// Part of the name by which a hash join's build side reserves memory.
 const HASH_BUILD: &str = "HashJoinInput";
+/// Begins the reason of a retry without hash joins.
+const SORTED_INSTEAD: &str = "a join's hash table did not fit in memory, so joins are sorted instead";
 
 impl Planner {
     /// Joins by sorting from now on, if `error` says that a hash join's build side does not fit and it is hash joins that were tried.
@@ -218,6 +220,11 @@ impl Planner {
         self.state = Arc::new(state);
         true
     }
+}
+
+/// Waits until the tasks of an attempt that failed are over, or for a bounded time: until then they hold memory that the next one needs.
+async fn give_back_memory(failed: &dyn Attempt) {
+    let _ = tokio::time::timeout(FIGURES_WAIT, failed.figures()).await;
 }
 
 /// Where rows go.
@@ -253,7 +260,8 @@ async fn run_one(
         };
         if !sink.released && planner.sort_instead(&error) {
             tracing::info!(query = %planner.query.id, %error, "planning again with sort-merge joins");
-            planner.query.retry_after(&error);
+            planner.query.retry_after(format!("{SORTED_INSTEAD}: {error}"));
+            give_back_memory(attempt.as_ref()).await;
             attempt = planner.plan(plan).await?;
             continue;
         }
@@ -262,7 +270,7 @@ async fn run_one(
         }
         retries += 1;
         tracing::info!(query = %planner.query.id, %error, retries, "planning again, no row has left yet");
-        planner.query.retry_after(&error);
+        planner.query.retry_after(error.to_string());
         attempt = planner.plan(plan).await?;
     }
 }
@@ -289,7 +297,8 @@ async fn collect_one(
         };
         if planner.sort_instead(&error) {
             tracing::info!(query = %planner.query.id, %error, "planning again with sort-merge joins");
-            planner.query.retry_after(&error);
+            planner.query.retry_after(format!("{SORTED_INSTEAD}: {error}"));
+            give_back_memory(attempt.as_ref()).await;
             attempt = planner.plan(plan).await?;
             continue;
         }
@@ -298,7 +307,7 @@ async fn collect_one(
         }
         retries += 1;
         tracing::info!(query = %planner.query.id, %error, retries, "planning again, nothing was committed yet");
-        planner.query.retry_after(&error);
+        planner.query.retry_after(error.to_string());
         attempt = planner.plan(plan).await?;
     }
 }

@@ -218,6 +218,11 @@ async fn a_hash_join_that_does_not_fit_is_sorted_once() {
     let (query, receiver) = run(attempts, Purpose::Rows, LONG);
     assert_eq!(collect(receiver).await.unwrap(), 5);
     assert_eq!(query.progress().attempts, 2);
+    let reason = query.progress().retry_reason.unwrap();
+    assert!(
+        reason.starts_with(SORTED_INSTEAD) && reason.contains("HashJoinInput[0]"),
+        "{reason}"
+    );
 
     let attempts = (0..3)
         .map(|_| script(vec![Err(exhausted("HashJoinInput[0]"))]))

@@ -36,6 +36,7 @@ pub(crate) struct Options {
     pub(crate) replication: usize,
     pub(crate) partitions: usize,
     pub(crate) worker_memory: ByteSize,
+    pub(crate) coordinator_memory: ByteSize,
     pub(crate) batch_size: Option<usize>,
 }
 
@@ -46,6 +47,7 @@ impl Default for Options {
             replication: 1,
             partitions: 2,
             worker_memory: ByteSize::mib(256),
+            coordinator_memory: ByteSize::mib(256),
             batch_size: None,
         }
     }
@@ -67,6 +69,7 @@ impl Cluster {
         let config = ExecutionConfig {
             partitions: Some(options.partitions),
             threads: Some(2),
+            memory_limit: options.coordinator_memory,
             spill_dir: scratch.path().join("coordinator"),
             local_below: ByteSize(0),
             task_bytes: ByteSize(0),

@@ -1,5 +1,6 @@
 //! Where stages run, and what the figures say about it.
 
+use bytesize::ByteSize;
 use quarry_engine::figures::QueryFigures;
 use quarry_engine::id::QueryId;
 
@@ -204,4 +205,31 @@ async fn a_subquery_that_keeps_little_spares_the_joins_most_rows() {
         entered[0] > 0.0 && entered[0] < 0.7 * entered[1],
         "rows that entered joins, ordered and as written: {entered:?}"
     );
+}
+
+/// A join that stays because its subquery might return several rows.
+const STAYS: &str = "select count(*) from lines a left join lines b on a.l_comment = b.l_comment and a.l_flag = b.l_flag \
+                     where a.l_part >= (select c_key from customers where c_key = 3)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joins_are_planned_for_the_memory_of_those_that_run_them() {
+    let roomy = Options::default().coordinator_memory;
+    for (worker, coordinator, sorts_there, sorts_here) in [
+        (roomy, roomy, false, false),
+        (ByteSize::mib(1), roomy, true, true),
+        (roomy, ByteSize::mib(1), false, true),
+    ] {
+        let cluster = Cluster::start(Options {
+            worker_memory: worker,
+            coordinator_memory: coordinator,
+            ..Options::default()
+        })
+        .await;
+        let travels = STAYS.replace("(select c_key from customers where c_key = 3)", "3");
+        for (sql, sorts) in [(travels.as_str(), sorts_there), (STAYS, sorts_here)] {
+            let plan = cluster.plan(sql).await.explain();
+            assert_eq!(plan.contains("SortMergeJoin"), sorts, "{plan}");
+            assert_eq!(plan.contains("runs on the coordinator"), sql == STAYS, "{plan}");
+        }
+    }
 }

@@ -5,6 +5,8 @@
 mod clusters;
 mod files;
 mod record;
+mod spilling;
+mod tiny_memory;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Conclusion, Trial};
 use quarry_sql_tests::generated::Range;
 
-use clusters::Clusters;
+use clusters::{Clusters, Engine};
 use files::SltFile;
 
 /// A test of all clusters together.
@@ -26,29 +28,43 @@ fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::from_args();
     let clusters = Arc::new(Clusters::new()?);
     let files = files::all()?;
+    let on_tiny_memory = files.iter().filter(|file| tiny_memory::takes(file));
+    let on_tiny_memory = on_tiny_memory.map(|file| (Engine::TinyMemory, file.clone()));
     let trials = clusters::ENGINES
         .into_iter()
-        .flat_map(|engine| files.iter().map(move |file| (engine, file.clone())));
+        .flat_map(|engine| files.iter().map(move |file| (engine, file.clone())))
+        .chain(on_tiny_memory);
     let trials = trials.map(|(engine, file)| {
         let clusters = Arc::clone(&clusters);
         Trial::test(format!("{}::{}", engine.name(), file.name), move || {
             Ok(clusters.run(engine, &file)?)
         })
     });
-    let checks: [(&str, Check); 2] = [
+    let checks: [(&str, Check); 4] = [
         ("every_worker_takes_part", Clusters::every_worker_takes_part),
         ("generated_queries", |clusters| {
-            clusters.generated(range_from_environment())
+            clusters.generated(range_from_environment(2_000))
+        }),
+        ("tiny_memory::joins_spill", Clusters::joins_spill),
+        ("tiny_memory::generated_queries", |clusters| {
+            let queries = if tiny_memory::runs_all() { 2_000 } else { 300 };
+            clusters.generated_on_tiny_memory(range_from_environment(queries))
         }),
     ];
     let checks = checks.map(|(name, check)| {
         let clusters = Arc::clone(&clusters);
-        Trial::test(name, move || Ok(check(&clusters)?))
+        Trial::test(name, move || {
+            let checked = check(&clusters);
+            Ok(checked.map_err(|error| anyhow::anyhow!("{error:#}"))?)
+        })
     });
     let conclusion = libtest_mimic::run(&arguments, trials.chain(checks).collect());
     println!("{}", summary(&files, &conclusion)?);
+    println!("{}", clusters.tally.summary());
+    let few_refused = clusters.tally.is_good();
     // Before the process ends: the clusters' data lies in temporary directories, and their roles want to say goodbye.
     clusters.shutdown()?;
+    anyhow::ensure!(few_refused, "too many records are refused on tiny memory");
     Ok(conclusion.exit_code())
 }
 
@@ -64,14 +80,14 @@ fn summary(files: &[SltFile], conclusion: &Conclusion) -> anyhow::Result<String>
     ))
 }
 
-/// 2,000 queries of one seed, or what `QUARRY_GENERATED` says: `queries` or `queries@seed`.
-fn range_from_environment() -> Range {
+/// So many queries of one seed, or what `QUARRY_GENERATED` says: `queries` or `queries@seed`.
+fn range_from_environment(usual: u64) -> Range {
     let wanted = std::env::var("QUARRY_GENERATED").unwrap_or_default();
     let (queries, seed) = wanted.split_once('@').unwrap_or((&wanted, ""));
     Range {
         seed: seed.parse().unwrap_or(1),
         first: 0,
-        queries: queries.parse().unwrap_or(2_000),
+        queries: queries.parse().unwrap_or(usual),
         settings: Vec::new(),
     }
 }

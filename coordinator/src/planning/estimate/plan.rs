@@ -9,7 +9,7 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::JoinOnRef;
-use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
@@ -39,7 +39,13 @@ fn of_operator(plan: &Arc<dyn ExecutionPlan>) -> Option<Estimate> {
         return of_aggregate(aggregate);
     }
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
-        return of_hash_join(join);
+        let sides = (estimate(join.left())?, estimate(join.right())?);
+        let joined = with_keys(sides, join.on(), join.filter().is_some(), *join.join_type());
+        return Some(projected(joined, join.projection.as_deref()));
+    }
+    if let Some(join) = plan.downcast_ref::<SortMergeJoinExec>() {
+        let sides = (estimate(join.left())?, estimate(join.right())?);
+        return Some(with_keys(sides, join.on(), join.filter().is_some(), join.join_type()));
     }
     if let Some(join) = plan.downcast_ref::<CrossJoinExec>() {
         let joined = pair(estimate(join.left())?, estimate(join.right())?, JoinType::Inner, 1.0);
@@ -201,16 +207,12 @@ fn group_values(input: &Estimate, column: usize) -> f64 {
     }
 }
 
-fn of_hash_join(join: &HashJoinExec) -> Option<Estimate> {
-    let (left, right) = (estimate(join.left())?, estimate(join.right())?);
-    let mut matching = key_selectivity(&left, &right, join.on());
-    if join.filter().is_some() {
+fn with_keys((left, right): (Estimate, Estimate), on: JoinOnRef<'_>, filtered: bool, join_type: JoinType) -> Estimate {
+    let mut matching = key_selectivity(&left, &right, on);
+    if filtered {
         matching *= NESTED_LOOP;
     }
-    Some(projected(
-        pair(left, right, *join.join_type(), matching),
-        join.projection.as_deref(),
-    ))
+    pair(left, right, join_type, matching)
 }
 
 /// Part of all pairs of rows whose keys are equal.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::compute::SortOptions;
-use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::arrow::datatypes::Schema;
 use datafusion::common::{JoinSide, JoinType, NullEquality};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::conjunction;
@@ -16,6 +16,7 @@ use datafusion::physical_plan::joins::{
 };
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
+use super::by_sorting::{keys_are_sortable, project};
 use super::graph::{Condition, Expression, Graph, Reduction, columns_of, renumber, with_columns};
 use super::order::{Problem, Set, Tree, bit, within};
 use super::prefilter::prefiltered;
@@ -285,11 +286,8 @@ impl Assembler<'_> {
         if on.is_empty() {
             return self.without_keys(left, right, filter, projection, output, set);
         }
-        let fits = |keys: &[(Expression, Expression)]| {
-            keys.iter()
-                .all(|(key, _)| key.data_type(&left.plan.schema()).is_ok_and(|t| is_sortable(&t)))
-        };
-        let plan: Arc<dyn ExecutionPlan> = if self.sizes.exceeds_memory(build) && fits(&on) {
+        let sortable = keys_are_sortable(&on, &left.plan.schema());
+        let plan: Arc<dyn ExecutionPlan> = if sortable && self.sizes.exceeds_memory(build) {
             let options = vec![SortOptions::default(); on.len()];
             let equality = NullEquality::NullEqualsNothing;
             let joined = SortMergeJoinExec::try_new(left.plan, right.plan, on, filter, join_type, options, equality)?;
@@ -374,24 +372,6 @@ fn result_columns(join_type: JoinType, build: &Part, probe: &Part) -> usize {
         JoinType::RightSemi | JoinType::RightAnti => probe.columns.len(),
         _ => build.columns.len() + probe.columns.len(),
     }
-}
-
-/// Types that a sort-merge join compares.
-fn is_sortable(data_type: &DataType) -> bool {
-    data_type.is_primitive() || data_type.is_string() || *data_type == DataType::Boolean
-}
-
-fn project(plan: Arc<dyn ExecutionPlan>, projection: Option<Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
-    let Some(kept) = projection else { return Ok(plan) };
-    let schema = plan.schema();
-    let expressions = kept.into_iter().map(|index| ProjectionExpr {
-        expr: Arc::new(Column::new(schema.field(index).name(), index)),
-        alias: schema.field(index).name().clone(),
-    });
-    Ok(Arc::new(ProjectionExec::try_new(
-        expressions.collect::<Vec<_>>(),
-        plan,
-    )?))
 }
 
 impl Part {

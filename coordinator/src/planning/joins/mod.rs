@@ -3,10 +3,12 @@
 //! DataFusion joins in the order that a statement is written in, and applies `IN` and `EXISTS` after all joins. [`OrderJoins`] takes
 //! a chain of joins apart ([`apart`], [`graph`]), searches the cheapest order with semi and anti joins taking part ([`order`]), and builds the plan
 //! again ([`assemble`], [`sizes`]). On the way it sends what filters one relation below the aggregates of others
-//! ([`through_aggregate`]). A chain with a relation of unknown size stays as it was written.
+//! ([`through_aggregate`]). A chain with a relation of unknown size stays as it was written. What would not fit in memory afterwards is joined by
+//! sorting ([`by_sorting`]).
 
 mod apart;
 mod assemble;
+mod by_sorting;
 mod canonical;
 mod graph;
 mod order;
@@ -27,6 +29,7 @@ pub use sizes::PlanningOptions;
 
 use super::filters::PushFilters;
 use assemble::Assembler;
+use by_sorting::SortLargeJoins;
 use graph::Graph;
 use sizes::Sizes;
 
@@ -39,6 +42,7 @@ pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         .iter()
         .position(|rule| rule.name() == "join_selection")
         .map_or(0, |index| index + 1);
+    rules.insert(place, Arc::new(SortLargeJoins));
     rules.insert(place, Arc::new(OrderJoins));
     rules
 }

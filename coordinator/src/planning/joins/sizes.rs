@@ -12,6 +12,8 @@ extensions_options! {
         pub workers: usize, default = 0
         /// Bytes that the build side of one join may take on one worker; 0 for any number.
         pub build_limit: usize, default = 0
+        /// Whether no join is to build a hash table, if there is another way: one did not fit, or the session does not want them.
+        pub always_sort: bool, default = false
     }
 }
 
@@ -36,6 +38,8 @@ pub(super) struct Sizes {
     broadcast_rows: f64,
     /// Bytes of a build side that fit on a worker.
     build_limit: Option<f64>,
+    /// No build side is expected to fit.
+    always_sort: bool,
 }
 
 /// A build side of so few rows is broadcast whatever the other side is.
@@ -50,12 +54,13 @@ const TABLE_OVERHEAD: f64 = 1.5;
 impl Sizes {
     pub(super) fn of(options: &ConfigOptions) -> Self {
         let planning = options.extensions.get::<PlanningOptions>();
-        let (workers, limit) = planning.map_or((0, 0), |planning| (planning.workers, planning.build_limit));
+        let planning = planning.cloned().unwrap_or_default();
         Self {
-            tasks: workers.max(1) as f64,
+            tasks: planning.workers.max(1) as f64,
             broadcast_bytes: options.optimizer.hash_join_single_partition_threshold as f64,
             broadcast_rows: options.optimizer.hash_join_single_partition_threshold_rows as f64,
-            build_limit: (limit > 0).then_some(limit as f64),
+            build_limit: (planning.build_limit > 0).then_some(planning.build_limit as f64),
+            always_sort: planning.always_sort,
         }
     }
 
@@ -69,7 +74,12 @@ impl Sizes {
         );
         let small = build.bytes < self.broadcast_bytes && build.rows < self.broadcast_rows;
         let cheaper = build.bytes * self.tasks <= build.bytes + probe.bytes;
-        safe && small && (build.rows < TINY_ROWS || cheaper)
+        safe && small && !self.copy_exceeds_memory(build) && (build.rows < TINY_ROWS || cheaper)
+    }
+
+    /// Whether hash tables are to be avoided whatever their size.
+    pub(super) fn always_sort(&self) -> bool {
+        self.always_sort
     }
 
     /// Whether to broadcast the `keys` of a build side first, so that `saved` of the `probe` side's rows need not be sent, at the price of
@@ -82,8 +92,16 @@ impl Sizes {
 
     /// Whether a hash table of the build side would not fit, spread over all tasks.
     pub(super) fn exceeds_memory(&self, build: Side) -> bool {
-        self.build_limit
-            .is_some_and(|limit| build.bytes * TABLE_OVERHEAD / self.tasks > limit)
+        self.always_sort || self.exceeds_limit(build.bytes / self.tasks)
+    }
+
+    /// Whether a hash table of the whole build side would not fit, which every task has if it is copied.
+    pub(super) fn copy_exceeds_memory(&self, build: Side) -> bool {
+        self.exceeds_limit(build.bytes)
+    }
+
+    fn exceeds_limit(&self, bytes: f64) -> bool {
+        self.build_limit.is_some_and(|limit| bytes * TABLE_OVERHEAD > limit)
     }
 }
 
@@ -102,7 +120,11 @@ mod tests {
         let mut options = ConfigOptions::new();
         options.optimizer.hash_join_single_partition_threshold = 32 << 20;
         options.optimizer.hash_join_single_partition_threshold_rows = 2 << 20;
-        options.extensions.insert(PlanningOptions { workers, build_limit });
+        options.extensions.insert(PlanningOptions {
+            workers,
+            build_limit,
+            always_sort: false,
+        });
         Sizes::of(&options)
     }
 
@@ -146,6 +168,12 @@ mod tests {
         assert!(
             !sizes(4, 1 << 20).exceeds_memory(side(1e5)),
             "spread over four workers it fits"
+        );
+        let tiny = sizes(4, 1 << 20);
+        assert!(tiny.copy_exceeds_memory(side(1e5)));
+        assert!(
+            !tiny.broadcast(JoinType::Inner, side(1e5), side(1e9)),
+            "a copy for each would not"
         );
     }
 }

@@ -173,6 +173,7 @@ fn context(workers: usize, reorders: bool) -> SessionContext {
     options.extensions.insert(PlanningOptions {
         workers,
         build_limit: 0,
+        always_sort: false,
     });
     let state = SessionStateBuilder::new()
         .with_default_features()
@@ -399,7 +400,7 @@ async fn tables_of_unknown_size_are_joined_as_written() {
         .extensions
         .insert(PlanningOptions {
             workers: 1,
-            build_limit: 0,
+            ..PlanningOptions::default()
         });
     assert_eq!(reordered, drawn(&context, sql).await, "nothing of ours decided");
 }
@@ -420,6 +421,7 @@ async fn a_build_side_that_does_not_fit_is_sorted() {
         .insert(PlanningOptions {
             workers: 3,
             build_limit: 1 << 20,
+            always_sort: false,
         });
     let sql = "select count(*) from lineitem, orders where l_orderkey = o_orderkey";
     let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
@@ -427,6 +429,51 @@ async fn a_build_side_that_does_not_fit_is_sorted() {
         .indent(true)
         .to_string();
     assert!(text.contains("SortMergeJoin") && !text.contains("HashJoin"), "{text}");
+}
+
+/// The plan of a query with so much memory for a build side.
+async fn with_memory(build_limit: usize, always_sort: bool, sql: &str) -> String {
+    let context = tpch();
+    tables(&context, 1);
+    let state = context.state_ref();
+    state
+        .write()
+        .config_mut()
+        .options_mut()
+        .extensions
+        .insert(PlanningOptions {
+            workers: 3,
+            build_limit,
+            always_sort,
+        });
+    let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    let plan = datafusion::physical_plan::displayable(plan.as_ref());
+    plan.indent(true).to_string()
+}
+
+#[tokio::test]
+async fn outer_joins_mind_memory_too() {
+    let full = "select count(*) from lineitem full join orders on l_orderkey = o_orderkey";
+    let text = with_memory(1 << 30, false, full).await;
+    assert!(text.contains("HashJoin"), "{text}");
+    let text = with_memory(1 << 20, false, full).await;
+    assert!(text.contains("SortMergeJoin") && !text.contains("HashJoin"), "{text}");
+    // Above a join that is sorted, sizes are known all the same.
+    let above = "select count(*) from lineitem join orders on l_orderkey = o_orderkey left join lineitem b on o_orderkey = b.l_partkey";
+    let text = with_memory(1 << 20, false, above).await;
+    assert!(text.matches("SortMergeJoin").count() == 2, "{text}");
+    // A side that fits is the one to build.
+    let small = "select count(*) from lineitem left join nation on l_partkey = n_nationkey";
+    let text = with_memory(1 << 20, false, small).await;
+    assert!(text.contains("HashJoin") && !text.contains("SortMergeJoin"), "{text}");
+    let text = with_memory(1 << 40, true, small).await;
+    assert!(text.contains("SortMergeJoin") && !text.contains("HashJoin"), "{text}");
+}
+
+#[tokio::test]
+async fn a_join_without_another_way_stays() {
+    let text = with_memory(1, true, "select count(*) from a, b where [a_x] = [b_x]").await;
+    assert!(text.contains("HashJoin"), "{text}");
 }
 
 /// Three small tables with nulls and duplicates.
@@ -475,6 +522,13 @@ const SHAPES: &[&str] = &[
     "select x, count(*) from (select a_x as x, b_y from a, b where a_x = b_x) s, c where s.x = c_x and s.b_y = c_y group by x",
     "select * from a join (select b_x, sum(b_z) s from b group by b_x having sum(b_z) > 3) g on a_x = b_x, d where d_x = a_x and d_t = 't1'",
     "select p.a_x, q.a_z from a p, a q, b where p.a_x = q.a_y and q.a_x = b_x and p.a_t = 't2'",
+    // These are not taken apart.
+    "select a_z, b_t, c_z from a left join b on a_x = b_x and a_z < b_z + 9 right join c on b_y = c_y and coalesce(a_z, 0) <> c_z",
+    "select * from a full join b on a_x = b_x and a_t = b_t and a_z > b_z full join d on b_y = d_y",
+    "select * from a where a_x in (select b_x from b where b_y < a_y) or a_z < 5 or exists (select 1 from c where c_x = a_x and c_z > a_z)",
+    "select * from a where a_x not in (select b_x from b where b_y = 2)",
+    "select * from a where not exists (select 1 from b where (b_x is not distinct from a_x) and b_z > a_z)",
+    "select a_x, b_x, a_z from a join b on (a_x is not distinct from b_x) and (a_t is not distinct from b_t) where a_y < b_y",
     // Between joins, columns go by other names.
     "select * from (select a_x as k, b_y as m from a, b where a_x = b_x) s, c where s.k + 1 = c_x and s.m = c_y",
     "select * from (select a_x as k, b_y as m from a, b where a_x = b_x) s where s.k + s.m in (select c_x from c)",
@@ -522,7 +576,8 @@ proptest! {
             let (plain, reordered) = (context(workers, false), context(workers, true));
             if limited {
                 // Every build side that is repartitioned is too large.
-                let options = PlanningOptions { workers, build_limit: 1 };
+                let always_sort = seed % 2 == 0;
+                let options = PlanningOptions { workers, build_limit: 1, always_sort };
                 reordered.state_ref().write().config_mut().options_mut().extensions.insert(options);
             }
             tables(&plain, seed);
