@@ -11,3 +11,4 @@ mod local;
 mod sql;
 mod support;
 mod tpch;
+mod worker_memory;
