@@ -18,6 +18,7 @@ use prost::Message;
 use crate::formats::TableFormat;
 use crate::formats::reading::file_scan;
 use crate::formats::source::FormatSource;
+use crate::grouping_sets::ForgetKeysExec;
 use crate::known_order::KnownOrderExec;
 use crate::panic_guard::PanicGuardExec;
 use crate::write::{WriteFilesExec, WriteSpec};
@@ -28,6 +29,8 @@ const PANIC_GUARD: &[u8] = b"quarry.panic_guard.v1";
 const WRITE_FILES: &[u8] = b"quarry.write_files.v1:";
 /// What a scan of a [`FormatSource`] begins with on the wire; a [`ScanMessage`] follows. Never reuse it for something else.
 const SCAN: &[u8] = b"quarry.scan.v1:";
+/// Name of [`ForgetKeysExec`] on the wire. Never reuse it for something else.
+const FORGET_KEYS: &[u8] = b"quarry.forget_keys.v1";
 /// Begins a [`KnownOrderExec`] on the wire; what is known follows. Never reuse it for something else.
 const KNOWN_ORDER: &[u8] = b"quarry.known_order.v1:";
 
@@ -62,6 +65,7 @@ impl PhysicalExtensionCodec for EngineCodec {
         }
         match (buf, inputs) {
             (PANIC_GUARD, [input]) => Ok(Arc::new(PanicGuardExec::new(Arc::clone(input)))),
+            (FORGET_KEYS, [input]) => Ok(Arc::new(ForgetKeysExec::new(Arc::clone(input)))),
             (known, [input]) if known.starts_with(KNOWN_ORDER) => {
                 let context = PhysicalPlanDecodeContext::new(context, self);
                 let known = &known[KNOWN_ORDER.len()..];
@@ -92,6 +96,10 @@ impl PhysicalExtensionCodec for EngineCodec {
         if let Some(known) = node.downcast_ref::<KnownOrderExec>() {
             buf.extend_from_slice(KNOWN_ORDER);
             buf.extend_from_slice(&known.encode(self, converter)?);
+            return Ok(());
+        }
+        if node.is::<ForgetKeysExec>() {
+            buf.extend_from_slice(FORGET_KEYS);
             return Ok(());
         }
         if let Some(scan) = self.encode_scan(&node, converter)? {

@@ -37,23 +37,34 @@ pub struct Known {
 #[derive(Debug, Clone)]
 struct Equal {
     expressions: Vec<Arc<dyn PhysicalExpr>>,
-    /// Whether it is the same value in all rows.
-    constant: bool,
+    constant: Constant,
+}
+
+/// Among which rows a value is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+enum Constant {
+    /// It differs.
+    Never = 0,
+    /// All.
+    Everywhere = 1,
+    /// Those of one partition.
+    InPartition = 2,
 }
 
 impl Known {
-    /// What `properties` tell, with the orders if they are `ordered`.
+    /// What `properties` tell; if partitions are `whole`, with what holds within each: rows of several are not mixed on their way.
     #[must_use]
-    pub fn of(properties: &EquivalenceProperties, ordered: bool) -> Self {
-        let orders = properties.oeq_class().iter().filter(|_| ordered);
+    pub fn of(properties: &EquivalenceProperties, whole: bool) -> Self {
+        let orders = properties.oeq_class().iter().filter(|_| whole);
         let equal = properties.eq_group().iter().map(|class| Equal {
             expressions: class.iter().map(Arc::clone).collect(),
-            constant: is_constant(properties, class),
+            constant: constant(properties, class, whole),
         });
         Self {
             orders: orders.map(|order| order.iter().cloned().collect()).collect(),
             equal: equal
-                .filter(|equal| equal.constant || equal.expressions.len() > 1)
+                .filter(|equal| equal.constant != Constant::Never || equal.expressions.len() > 1)
                 .collect(),
         }
     }
@@ -70,21 +81,30 @@ impl Known {
             .iter()
             .map(|equal| EquivalenceClass::new(equal.expressions.iter().map(Arc::clone)));
         properties.add_equivalence_group(EquivalenceGroup::new(classes.collect::<Vec<_>>()))?;
-        let constants = self.equal.iter().filter(|equal| equal.constant);
-        let constants = constants.filter_map(|equal| equal.expressions.first());
-        properties
-            .add_constants(constants.map(|first| ConstExpr::new(Arc::clone(first), AcrossPartitions::Uniform(None))))?;
+        let constants = self.equal.iter().filter_map(|equal| {
+            let across = match equal.constant {
+                Constant::Never => return None,
+                Constant::Everywhere => AcrossPartitions::Uniform(None),
+                Constant::InPartition => AcrossPartitions::Heterogeneous,
+            };
+            Some(ConstExpr::new(Arc::clone(equal.expressions.first()?), across))
+        });
+        properties.add_constants(constants)?;
         properties.add_orderings(self.orders.iter().cloned());
         Ok(())
     }
 }
 
-/// Constants that differ between partitions are left out: partitions are not what they were on the other side of an exchange.
-fn is_constant(properties: &EquivalenceProperties, class: &EquivalenceClass) -> bool {
+/// Constants that differ between partitions are left out if partitions are not what they were on the other side of an exchange.
+fn constant(properties: &EquivalenceProperties, class: &EquivalenceClass, whole: bool) -> Constant {
     let across = class
         .canonical_expr()
         .and_then(|first| properties.is_expr_constant(first));
-    matches!(across, Some(AcrossPartitions::Uniform(_)))
+    match across {
+        Some(AcrossPartitions::Uniform(_)) => Constant::Everywhere,
+        Some(AcrossPartitions::Heterogeneous) if whole => Constant::InPartition,
+        Some(AcrossPartitions::Heterogeneous) | None => Constant::Never,
+    }
 }
 
 /// Passes batches through, and has the properties that they are known to have.
@@ -128,7 +148,7 @@ impl KnownOrderExec {
         let equal = |equal: &Equal| {
             Ok(EqualMessage {
                 expressions: serialize_physical_exprs(&equal.expressions, codec, converter)?,
-                constant: equal.constant,
+                constant: equal.constant.into(),
             })
         };
         let message = KnownMessage {
@@ -161,7 +181,7 @@ impl KnownOrderExec {
         let equal = message.equal.iter().map(|equal| {
             Ok(Equal {
                 expressions: parse_physical_exprs(&equal.expressions, context, &schema, converter)?,
-                constant: equal.constant,
+                constant: equal.constant(),
             })
         });
         let known = Known {
@@ -186,8 +206,8 @@ struct KnownMessage {
 struct EqualMessage {
     #[prost(message, repeated, tag = "1")]
     expressions: Vec<PhysicalExprNode>,
-    #[prost(bool, tag = "2")]
-    constant: bool,
+    #[prost(enumeration = "Constant", tag = "2")]
+    constant: i32,
 }
 
 impl DisplayAs for KnownOrderExec {
@@ -306,6 +326,21 @@ mod tests {
             [0, 1],
             "sorted by what equals `a`, and `c` is constant; of `d` nothing is known"
         );
+    }
+
+    #[test]
+    fn a_constant_of_each_partition_is_known_where_partitions_are_whole() {
+        let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)]));
+        let mut properties = EquivalenceProperties::new(Arc::clone(&schema));
+        let a = col("a", &schema).unwrap();
+        properties
+            .add_constants([ConstExpr::new(Arc::clone(&a), AcrossPartitions::Heterogeneous)])
+            .unwrap();
+        assert!(Known::of(&properties, false).is_nothing());
+        let input: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(schema));
+        let telling = KnownOrderExec::try_new(input, Known::of(&properties, true)).unwrap();
+        let told = telling.properties().equivalence_properties().is_expr_constant(&a);
+        assert_eq!(told, Some(AcrossPartitions::Heterogeneous));
     }
 
     #[test]

@@ -215,6 +215,30 @@ class Adbc(unittest.TestCase):
         self.assertEqual(found.column("ten").to_pylist(), [30, 10, 40, 20])
         self.assertEqual(found.column("word").to_pylist(), ["a", "b", "c", "d"])
 
+    def test_any_row_of_parameters_may_be_null(self):
+        for values, expected in [([None, 3], [None, 30]), ([3, None], [30, None]), ([None, None], [None, None])]:
+            rows = pa.record_batch([pa.array(values), pa.array(values, pa.int32())], names=["x", "y"])
+            found = self.ask("SELECT CAST(? AS BIGINT) * 10 AS ten, coalesce(? * 10, -1) AS some", rows)
+            self.assertEqual(found.column("ten").to_pylist(), expected)
+            self.assertEqual(found.column("some").to_pylist(), [-1 if value is None else value for value in expected])
+
+    def test_rows_with_nulls_are_inserted(self):
+        self.run_script("DROP TABLE IF EXISTS with_nulls", "CREATE TABLE with_nulls (a BIGINT, b VARCHAR, c DOUBLE, d DATE)")
+        day = datetime.date(2026, 11, 30)
+        rows = [(None, None, None, None), (1, "x", 1.5, day), (2, None, None, None), (None, "y", 2.0, None)]
+        with self.connection.cursor() as cursor:
+            cursor.executemany("INSERT INTO with_nulls VALUES (?, ?, ?, ?)", rows)
+            self.assertEqual(cursor.rowcount, len(rows))
+            cursor.executemany("INSERT INTO with_nulls VALUES (?, ?, ?, ?)", [(None, None, None, None)])
+        found = self.ask("SELECT * FROM with_nulls")
+        self.assertEqual(sorted(zip(*found.to_pydict().values()), key=str), sorted([*rows, (None, None, None, None)], key=str))
+        self.run_script("DROP TABLE with_nulls")
+
+    def test_columns_of_a_result_may_share_a_name(self):
+        found = self.ask("SELECT n_name, n_name, n_nationkey AS n_name FROM tpch.nation WHERE n_nationkey = 1")
+        self.assertEqual(found.column_names, ["n_name", "n_name", "n_name"])
+        self.assertEqual([column.to_pylist() for column in found.columns], [["ARGENTINA"], ["ARGENTINA"], [1]])
+
     def test_parameters_where_no_column_tells_their_type(self):
         for sql, parameters, expected in [
             ("SELECT count(*) FROM (SELECT * FROM tpch.nation LIMIT ?)", (7,), 7),

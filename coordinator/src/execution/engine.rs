@@ -32,6 +32,7 @@ use super::local::LocalAttempt;
 use super::{Attempt, QueryEngine};
 use crate::members::{Patience, WorkerInfo};
 use crate::planning::joins::{PlanningOptions, physical_rules};
+use crate::planning::portable::portable;
 use crate::planning::shape::{changed_by_distribution, is_recursive, plan_bytes, subqueries_allow_distribution};
 use crate::planning::views::ReadViews;
 use crate::registration::Membership;
@@ -294,6 +295,7 @@ impl QueryEngine for Execution {
                 "the engine plans queries, not statements about them".to_owned(),
             ));
         }
+        let plan = portable(plan, state)?;
         let subqueries_allow = subqueries_allow_distribution(&plan)?;
         let changed = changed_by_distribution(&plan)?;
         let mut state = state.clone();

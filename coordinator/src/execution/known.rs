@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
 use datafusion_distributed::{NetworkBoundaryExt, NetworkCoalesceExec};
@@ -40,14 +39,6 @@ fn relies_on_order(plan: &Arc<dyn ExecutionPlan>) -> bool {
     is_window || plan.children().into_iter().any(relies_on_order)
 }
 
-/// Whether `plan` aggregates over several grouping sets. DataFusion goes on to believe that the keys are constant or equal as they were below,
-/// though they are null in the rows of some sets.
-fn has_grouping_sets(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    let aggregate = plan.downcast_ref::<AggregateExec>();
-    aggregate.is_some_and(|aggregate| !aggregate.group_expr().is_single())
-        || plan.children().into_iter().any(has_grouping_sets)
-}
-
 fn with_known_order(stage: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     stage
         .transform_down(|node| {
@@ -55,9 +46,9 @@ fn with_known_order(stage: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPl
                 return Ok(Transformed::no(node));
             };
             // The others mix what several producers send.
-            let ordered = node.is::<NetworkCoalesceExec>() || exchange.input_stage().task_count() == 1;
-            let known = Known::of(node.equivalence_properties(), ordered);
-            if known.is_nothing() || has_grouping_sets(&node) {
+            let whole = node.is::<NetworkCoalesceExec>() || exchange.input_stage().task_count() == 1;
+            let known = Known::of(node.equivalence_properties(), whole);
+            if known.is_nothing() {
                 return Ok(Transformed::new(node, false, TreeNodeRecursion::Jump));
             }
             let telling: Arc<dyn ExecutionPlan> = Arc::new(KnownOrderExec::try_new(node, known)?);

@@ -4,6 +4,7 @@ pub(crate) mod estimate;
 pub mod filters;
 pub mod joins;
 pub mod placement;
+pub mod portable;
 pub mod shape;
 pub mod splits;
 pub mod views;

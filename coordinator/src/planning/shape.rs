@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{NullTreatment, WindowFunction};
-use datafusion::logical_expr::{Expr, FetchType, GroupingSet, LogicalPlan, WindowFunctionDefinition};
+use datafusion::logical_expr::{Aggregate, Expr, FetchType, GroupingSet, LogicalPlan, WindowFunctionDefinition};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::BinaryExpr;
 use datafusion::physical_plan::ExecutionPlan;
@@ -119,7 +119,7 @@ pub fn subqueries_allow_distribution(plan: &LogicalPlan) -> Result<bool> {
 /// Why a plan would mean something else on workers, if so.
 ///
 /// A plan's wire form has no place for the condition of a window function nor for its IGNORE NULLS, and grouping sets of nothing but empty sets have no key by which
-/// their partial results could find each other: they would give no row.
+/// their partial results could find each other: they would give no row. Most such plans have been made [portable](super::portable) before.
 ///
 /// # Errors
 /// If the plan cannot be walked.
@@ -127,8 +127,7 @@ pub fn changed_by_distribution(plan: &LogicalPlan) -> Result<Option<&'static str
     let mut reason = None;
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::Aggregate(aggregate) = node
-            && let [Expr::GroupingSet(GroupingSet::GroupingSets(sets))] = aggregate.group_expr.as_slice()
-            && sets.iter().all(Vec::is_empty)
+            && all_sets_empty(aggregate)
         {
             reason = Some("its grouping sets are all empty");
         }
@@ -147,6 +146,14 @@ pub fn changed_by_distribution(plan: &LogicalPlan) -> Result<Option<&'static str
         })
     })?;
     Ok(reason)
+}
+
+/// Whether rows are grouped by sets without a single column.
+fn all_sets_empty(aggregate: &Aggregate) -> bool {
+    match aggregate.group_expr.as_slice() {
+        [Expr::GroupingSet(GroupingSet::GroupingSets(sets))] => sets.iter().all(Vec::is_empty),
+        _ => false,
+    }
 }
 
 fn changed_window(window: &WindowFunction) -> Option<&'static str> {

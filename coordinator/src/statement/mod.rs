@@ -22,6 +22,7 @@ mod own;
 mod parameter_types;
 mod parameters;
 mod parse;
+mod same_names;
 mod scope;
 mod show;
 mod sql_type;
@@ -44,6 +45,7 @@ pub(crate) use command::use_schema;
 use kind::{Kind, classify};
 use names::NameRules;
 use parse::Parsed;
+use same_names::{NamedPlan, Names, renamed};
 use scope::Scope;
 pub use write::{Ingest, IngestMode};
 use write::{Job, Planned};
@@ -145,6 +147,7 @@ enum Outcome {
     Write(Box<Job>),
     Query {
         plans: Vec<LogicalPlan>,
+        names: Option<Names>,
         first: Box<dyn Attempt>,
         purpose: Purpose,
     },
@@ -490,10 +493,12 @@ impl Dispatcher {
                 Ok(Outcome::Analysis { analysis, plan, first })
             }
             Kind::Query(statement) => {
-                let plans = parameters::bind(scope.plan(*statement).await?, values)?;
+                let NamedPlan { plan, names } = same_names::plan(*statement, scope).await?;
+                let plans = parameters::bind(plan, values)?;
                 let first = self.engine.plan(&scope.state(), query.id, first_of(&plans)?).await?;
                 Ok(Outcome::Query {
                     plans,
+                    names,
                     first,
                     purpose: Purpose::Rows,
                 })
@@ -502,13 +507,14 @@ impl Dispatcher {
                 query: statement,
                 analyze,
             } => {
-                let plans = parameters::bind(scope.plan(*statement).await?, values)?;
+                let plans = parameters::bind(same_names::plan(*statement, scope).await?.plan, values)?;
                 let plan = first_of(&plans)?;
                 let logical = plan.display_indent().to_string();
                 let first = self.engine.plan(&scope.state(), query.id, plan).await?;
                 if analyze {
                     return Ok(Outcome::Query {
                         plans,
+                        names: None,
                         first,
                         purpose: Purpose::Analyze,
                     });
@@ -533,8 +539,15 @@ impl Dispatcher {
                 };
                 (pending, Ending::Query)
             }
-            Outcome::Query { plans, first, purpose } => {
-                (self.planned(plans, first, purpose, scope, query), Ending::Query)
+            Outcome::Query {
+                plans,
+                names,
+                first,
+                purpose,
+            } => {
+                let mut pending = self.planned(plans, first, purpose, scope, query);
+                pending.schema = renamed(pending.schema, names.as_ref());
+                (pending, Ending::Query)
             }
             Outcome::Analysis { analysis, plan, first } => {
                 let pending = self.planned(vec![plan], first, Purpose::Rows, scope, query);
@@ -695,17 +708,17 @@ async fn describe_one(statement: Parsed, scope: &Scope) -> Result<Description> {
             is_update: false,
         }),
         Kind::Query(query) => {
-            let plan = scope.plan(*query).await?;
+            let NamedPlan { plan, names } = same_names::plan(*query, scope).await?;
             let parameters = parameters::schema_of(&plan)?;
             let schema = result_schema(parameters::result_schema_of(plan)?.as_ref());
             Ok(Description {
-                schema,
+                schema: renamed(schema, names.as_ref()),
                 parameters,
                 is_update: false,
             })
         }
         Kind::Explain { query, .. } => {
-            let plan = scope.plan(*query).await?;
+            let NamedPlan { plan, .. } = same_names::plan(*query, scope).await?;
             Ok(Description {
                 schema: explain_schema(),
                 parameters: parameters::schema_of(&plan)?,

@@ -70,20 +70,29 @@ pub struct Pruning {
 pub(super) fn is_partition_filter(filter: &Expr, columns: &[FieldRef]) -> bool {
     let of_partition = |name: &str| columns.iter().any(|column| column.name() == name);
     let refs = filter.column_refs();
-    let decided_elsewhere = |part: &Expr| {
+    !refs.is_empty()
+        && refs.iter().all(|column| of_partition(column.name()))
+        && !filter.is_volatile()
+        && !is_decided_elsewhere(filter)
+        && !filter
+            .exists(|part| Ok(matches!(part, Expr::Placeholder(_))))
+            .unwrap_or(true)
+}
+
+/// Whether a filter takes more than a row of the table: a subquery, a column of the query around. Subqueries become joins; one that has moved
+/// into a scan is out of reach for that.
+pub(super) fn is_decided_elsewhere(filter: &Expr) -> bool {
+    let is_elsewhere = |part: &Expr| {
         matches!(
             part,
             Expr::ScalarSubquery(_)
                 | Expr::InSubquery(_)
                 | Expr::Exists(_)
+                | Expr::SetComparison(_)
                 | Expr::OuterReferenceColumn(..)
-                | Expr::Placeholder(_)
         )
     };
-    !refs.is_empty()
-        && refs.iter().all(|column| of_partition(column.name()))
-        && !filter.is_volatile()
-        && !filter.exists(|part| Ok(decided_elsewhere(part))).unwrap_or(true)
+    filter.exists(|part| Ok(is_elsewhere(part))).unwrap_or(true)
 }
 
 /// What is left of a table's directories.
@@ -219,6 +228,16 @@ mod tests {
         assert!(!is_partition_filter(&col("y").eq(col("v")), &columns));
         assert!(!is_partition_filter(&col("y").gt(random()), &columns));
         assert!(!is_partition_filter(&lit(true), &columns));
+    }
+
+    #[test]
+    fn what_takes_more_than_a_row_is_decided_elsewhere() {
+        let outer = Expr::OuterReferenceColumn(
+            Arc::new(Field::new("k", DataType::Int64, true)),
+            datafusion::common::Column::from_name("k"),
+        );
+        assert!(is_decided_elsewhere(&col("v").eq(outer)));
+        assert!(!is_decided_elsewhere(&col("v").eq(lit(1)).or(col("y").is_null())));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use super::footers::{FileFacts, Footers};
 use super::format::ReadFormat;
 use super::listing::{Found, Listing};
 use super::manifest::Versions;
-use super::prune::{Pruning, is_partition_filter};
+use super::prune::{Pruning, is_decided_elsewhere, is_partition_filter};
 use super::statistics::TableStatistics;
 use crate::files::{DataFile, FileSystem, FileSystems, Location};
 use crate::split::{Split, SplitPlacement, cut_at_row_groups, cut_evenly, pack, uncut};
@@ -345,7 +345,9 @@ impl TableProvider for DfsTable {
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         let columns = self.schema.table_partition_cols();
         let answer = |filter: &&Expr| {
-            if is_partition_filter(filter, columns) {
+            if is_decided_elsewhere(filter) {
+                TableProviderFilterPushDown::Unsupported
+            } else if is_partition_filter(filter, columns) {
                 TableProviderFilterPushDown::Exact
             } else {
                 TableProviderFilterPushDown::Inexact

@@ -6,9 +6,10 @@
 //! - `capped`: scalar functions; what their result would take is found out before anything is made
 //! - `sizes`: how much that is
 //! - `series`: `generate_series` and `range` as tables, with a cap on their rows
-//! - `one_way`: window functions that mean the same on both sides
+//! - `one_way`, `ignore_nulls`: window functions that mean the same on both sides
 
 mod capped;
+mod ignore_nulls;
 mod one_way;
 mod series;
 mod sizes;
@@ -21,6 +22,8 @@ use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::{ScalarUDF, WindowUDF};
 
 use capped::Capped;
+use ignore_nulls::IgnoreNulls;
+pub use ignore_nulls::ignoring_nulls;
 use one_way::OneWay;
 use series::CappedSeries;
 use sizes::Size;
@@ -43,6 +46,8 @@ const SERIES: [&str; 2] = ["generate_series", "range"];
 
 /// Window functions that would be reversed in a way that the wire does not tell.
 const ONE_WAY: [&str; 3] = ["lag", "lead", "nth_value"];
+/// Window functions that may ignore nulls.
+const IGNORE_NULLS: [&str; 5] = ["lag", "lead", "first_value", "last_value", "nth_value"];
 
 /// Puts our functions in the place of DataFusion's.
 ///
@@ -68,6 +73,13 @@ pub fn register_functions(state: &mut SessionState) -> Result<()> {
         };
         let one_way = OneWay::new(own.as_ref().clone());
         state.register_udwf(Arc::new(WindowUDF::new_from_impl(one_way)))?;
+    }
+    for name in IGNORE_NULLS {
+        let Some(own) = state.window_functions().get(name).cloned() else {
+            continue;
+        };
+        let ignoring = IgnoreNulls::new(own.as_ref().clone());
+        state.register_udwf(Arc::new(WindowUDF::new_from_impl(ignoring)))?;
     }
     Ok(())
 }

@@ -25,6 +25,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 
+use quarry_engine::grouping_sets::ForgetKeys;
 pub use sizes::PlanningOptions;
 
 use super::filters::PushFilters;
@@ -33,7 +34,7 @@ use by_sorting::SortLargeJoins;
 use graph::Graph;
 use sizes::Sizes;
 
-/// The rules of the physical optimizer with join ordering among them: after DataFusion chose sides by what it knows, before
+/// The rules of the physical optimizer, first what is not to be relied on, and join ordering among them: after DataFusion chose sides by what it knows, before
 /// exchanges are placed. Filters are pushed down by [`PushFilters`].
 #[must_use]
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
@@ -44,6 +45,7 @@ pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         .map_or(0, |index| index + 1);
     rules.insert(place, Arc::new(SortLargeJoins));
     rules.insert(place, Arc::new(OrderJoins));
+    rules.insert(0, Arc::new(ForgetKeys));
     rules
 }
 

@@ -23,6 +23,7 @@ use quarry_engine::formats::{DfsTable, TableDefinition};
 
 use super::kind::{Pattern, Show};
 use super::names::FullName;
+use super::same_names::{self, NamedPlan, renamed};
 use super::scope::Scope;
 use crate::catalog::CatalogObject;
 use crate::error::{Error, Result};
@@ -80,7 +81,10 @@ pub(crate) async fn rows(show: &Show, scope: &Scope) -> Result<RecordBatch> {
         } => lists::tables(scope, schema.as_ref(), pattern.as_ref(), *only_views).await?,
         Show::Columns { table, pattern } => columns::of_table(scope, table, pattern.as_ref()).await?,
         Show::Describe(table) => columns::describe(scope, table).await?,
-        Show::DescribeQuery(query) => columns::described(scope.plan(query.as_ref().clone()).await?.schema().as_arrow()),
+        Show::DescribeQuery(query) => {
+            let NamedPlan { plan, names } = same_names::plan(query.as_ref().clone(), scope).await?;
+            columns::described(&renamed(Arc::clone(plan.schema().inner()), names.as_ref()))
+        }
         Show::DescribeExtended(table) => extended::rows(scope, table).await?,
         Show::Create(table) => vec![create::row_of(scope, table).await?],
         Show::Partitions(table) => partitions::rows(scope, table).await?,

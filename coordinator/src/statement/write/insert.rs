@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::ast::{
 use quarry_engine::formats::TableDefinition;
 
 use super::super::names::FullName;
+use super::super::same_names::{is_about_names, tell_apart};
 use super::super::scope::Scope;
 use super::Planned;
 use super::job::Target;
@@ -148,9 +149,7 @@ fn name_columns(insert: &mut Insert, table: &TableDefinition, clause: &Partition
 
 /// The rows in the table's columns, and whether they replace what is there.
 async fn plan_rows(insert: Insert, scope: &Scope, name: &FullName) -> Result<(LogicalPlan, bool)> {
-    let statement = DfStatement::Statement(Box::new(Statement::Insert(insert)));
-    let plan = scope.state().statement_to_plan(statement).await?;
-    guard::check_plan(&plan, &scope.limits)?;
+    let plan = Box::pin(plan_whatever_names(insert, scope)).await?;
     let LogicalPlan::Dml(DmlStatement { op, input, .. }) = plan else {
         return Err(Error::Internal("INSERT was planned as something else".to_owned()));
     };
@@ -160,6 +159,35 @@ async fn plan_rows(insert: Insert, scope: &Scope, name: &FullName) -> Result<(Lo
         WriteOp::Insert(InsertOp::Append) => Ok((input, false)),
         WriteOp::Insert(InsertOp::Overwrite) => Ok((input, true)),
         _ => Err(Error::Unsupported(format!("REPLACE INTO {}", name.object))),
+    }
+}
+
+/// Columns go to those of the table by their places: what they are called in the query is nothing to it.
+async fn plan_whatever_names(insert: Insert, scope: &Scope) -> Result<LogicalPlan> {
+    match plan_statement(insert.clone(), scope).await {
+        Err(error) if is_about_names(&error) => {
+            let apart = with_own_names(insert, error, scope).await?;
+            plan_statement(apart, scope).await
+        }
+        planned => planned,
+    }
+}
+
+async fn plan_statement(insert: Insert, scope: &Scope) -> Result<LogicalPlan> {
+    let statement = DfStatement::Statement(Box::new(Statement::Insert(insert)));
+    let plan = scope.state().statement_to_plan(statement).await?;
+    guard::check_plan(&plan, &scope.limits)?;
+    Ok(plan)
+}
+
+/// The statement with a name of its own for each column of the query; the error if that is not what is wrong.
+async fn with_own_names(mut insert: Insert, error: Error, scope: &Scope) -> Result<Insert> {
+    let Some(source) = &mut insert.source else {
+        return Err(error);
+    };
+    match tell_apart(source, scope).await? {
+        Some(_) => Ok(insert),
+        None => Err(error),
     }
 }
 

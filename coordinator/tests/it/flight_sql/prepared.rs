@@ -86,6 +86,26 @@ async fn several_rows_of_parameters_append_their_results() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn any_row_of_parameters_may_be_null() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    for (numbers, expected) in [
+        ([None, Some(3)], [["NULL", "-1"], ["30", "3"]]),
+        ([Some(3), None], [["30", "3"], ["NULL", "-1"]]),
+        ([None, None], [["NULL", "-1"], ["NULL", "-1"]]),
+    ] {
+        let sql = "select cast(? as bigint) * 10 as ten, coalesce(?, -1) as some";
+        let mut prepared = client.prepare(sql.into(), None).await.unwrap();
+        let column = || Arc::new(Int32Array::from(numbers.to_vec())) as ArrayRef;
+        prepared.set_parameters(values(vec![column(), column()])).unwrap();
+        let info = prepared.execute().await.unwrap();
+        let (schema, batches) = fetch(&mut client, info).await.unwrap();
+        assert!(schema.fields().iter().all(|field| field.is_nullable()), "{schema}");
+        assert_eq!(text_rows(&batches), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn missing_and_wrong_parameters_are_told() {
     let server = Server::start().await;
     let mut client = server.client().await;

@@ -334,3 +334,129 @@ async fn errors_of_the_planner_say_where() {
         assert!(message.contains(place), "{sql}: {message}");
     }
 }
+
+/// Names of the columns and rows, by a statement and by a prepared one: both tell the same names before rows come.
+async fn named(client: &mut Client, sql: &str) -> (Vec<String>, Vec<Vec<String>>) {
+    let names = |schema: &datafusion::arrow::datatypes::Schema| {
+        schema
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect::<Vec<_>>()
+    };
+    let info = client.execute(sql.into(), None).await.unwrap();
+    let (schema, batches) = fetch(client, info).await.unwrap();
+    let prepared = client.prepare(sql.into(), None).await.unwrap();
+    assert_eq!(names(prepared.dataset_schema().unwrap()), names(&schema), "{sql}");
+    assert!(
+        batches.iter().all(|batch| names(&batch.schema()) == names(&schema)),
+        "{sql}"
+    );
+    (names(&schema), text_rows(&batches))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_of_a_result_may_share_a_name() {
+    let server = Server::start().await;
+    server.load_tables().await;
+    let mut client = server.client().await;
+    let one = "(select 1 as a, 2 as b)";
+    for (sql, names, row) in [
+        ("select 1, 1".to_owned(), "Int64(1) Int64(1)", "1 1"),
+        (format!("select a, a, A from {one} t"), "a a a", "1 1 1"),
+        (format!("select *, a from {one} t"), "a b a", "1 2 1"),
+        (format!("select a, * from {one} t"), "a a b", "1 1 2"),
+        (format!("select *, * from {one} t"), "a b a b", "1 2 1 2"),
+        (
+            format!("select t.*, t.b, u.* from {one} t cross join {one} u"),
+            "a b b a b",
+            "1 2 2 1 2",
+        ),
+        (
+            format!("select a as x, b as x from {one} t order by 2, 1"),
+            "x x",
+            "1 2",
+        ),
+        (
+            format!("select a, b, a + b as a from {one} t where b = 2 order by b limit 1"),
+            "a b a",
+            "1 2 3",
+        ),
+        (format!("select a, a from {one} t order by a"), "a a", "1 1"),
+        (
+            format!("select sum(a), sum(a), count(*), b from {one} t group by b having count(*) = 1"),
+            "sum(t.a) sum(t.a) count(*) b",
+            "1 1 1 2",
+        ),
+        (format!("select distinct b, b from {one} t group by 1"), "b b", "2 2"),
+        (
+            format!("select a + 1, row_number() over (order by a), a + 1 from {one} t"),
+            "t.a + Int64(1) row_number() ORDER BY [t.a ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW t.a + Int64(1)",
+            "2 1 2",
+        ),
+        (
+            format!("with w as {one} select w.a, w.a from w union all select 1, 1 from w where false"),
+            "a a",
+            "1 1",
+        ),
+        (format!("(select b, b from {one} t) order by 1"), "b b", "2 2"),
+        (
+            "select max(l_order), max(l_order) from lines where l_order < 5".to_owned(),
+            "max(lines.l_order) max(lines.l_order)",
+            "4 4",
+        ),
+    ] {
+        let (found, rows) = named(&mut client, &sql).await;
+        assert_eq!(
+            (found.join(" "), rows),
+            (
+                names.to_owned(),
+                vec![row.split(' ').map(str::to_owned).collect::<Vec<_>>()]
+            ),
+            "{sql}"
+        );
+    }
+    let described = rows(&mut client, &format!("describe select a, a from {one} t")).await;
+    assert_eq!(described, [["a", "Int64", "NO"], ["a", "Int64", "NO"]]);
+    let explained = rows(&mut client, &format!("explain select a, a from {one} t")).await;
+    assert!(explained.iter().any(|row| row[1].contains("a#2")), "{explained:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_name_finds_a_column_it_must_be_its_own() {
+    let server = Server::start().await;
+    server.load_tables().await;
+    let mut client = server.client().await;
+    for (sql, told) in [
+        ("select x from (select 1 as x, 2 as x) t", "unique expression names"),
+        ("select 1 as x, 2 as x order by x", "ORDER BY x: several columns"),
+        ("select l_order, o_key, nothing from lines, orders", "nothing"),
+        ("select l_order from lines a, lines b", "mbiguous"),
+        ("create view v as select 1 as x, 2 as x", "unique expression names"),
+        ("create table t as select 1 as x, 2 as x", "unique expression names"),
+    ] {
+        let (_, message) = failure(&mut client, sql).await;
+        assert!(message.contains(told), "{sql}: {message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_go_into_columns_of_one_name() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let mut prepared = client
+        .prepare("select cast(? as bigint) as x, cast(? as bigint) as x".into(), None)
+        .await
+        .unwrap();
+    assert_eq!(prepared.parameter_schema().unwrap().fields().len(), 2);
+    let column = |value| Arc::new(datafusion::arrow::array::Int64Array::from(vec![value])) as _;
+    let values = RecordBatch::try_from_iter([("0", column(3)), ("1", column(4))]).unwrap();
+    prepared.set_parameters(values).unwrap();
+    let info = prepared.execute().await.unwrap();
+    let (schema, batches) = fetch(&mut client, info).await.unwrap();
+    assert_eq!(
+        (schema.field(0).name(), schema.field(1).name()),
+        (&"x".to_owned(), &"x".to_owned())
+    );
+    assert_eq!(text_rows(&batches), [["3", "4"]]);
+}

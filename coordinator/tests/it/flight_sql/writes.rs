@@ -63,7 +63,9 @@ async fn a_managed_table_takes_rows_and_gives_them_back() {
         done(&mut client, "insert into t select * from t where a > 100").await,
         0
     );
-    let expected = [["1", "x"], ["2", "NULL"], ["3", "y"], ["4", "NULL"]];
+    // Columns go by their places: two may have one name.
+    assert_eq!(done(&mut client, "insert into t select 5, 5").await, 1);
+    let expected = [["1", "x"], ["2", "NULL"], ["3", "y"], ["4", "NULL"], ["5", "5"]];
     assert_eq!(rows(&mut client, "select a, b from t order by a").await, expected);
     assert_eq!(done(&mut client, "insert overwrite t values (9, 'z')").await, 1);
     assert_eq!(rows(&mut client, "select * from t").await, [["9", "z"]]);
