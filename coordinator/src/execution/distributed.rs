@@ -32,6 +32,7 @@ use super::handlers::{Slots, by_held_bytes};
 use super::known::keep_known_order;
 use super::pump::{Progress, executed_already, pump};
 use super::record::{Record, RecordingChannels};
+use super::sorted::merge_within_tasks;
 use super::{Attempt, AttemptView};
 use crate::members::WorkerInfo;
 use crate::planning::shape::fits_the_wire;
@@ -95,7 +96,7 @@ impl Distribution {
         if !plan.is::<DistributedExec>() {
             return Ok(Distributed::Stays("it is one task"));
         }
-        let plan = keep_known_order(plan)?;
+        let plan = merge_within_tasks(keep_known_order(plan)?)?;
         if !stages_fit_the_wire(&plan) {
             return Ok(Distributed::Stays("it is nested too deeply to be sent"));
         }

@@ -8,7 +8,7 @@
 //! - `local`: plain DataFusion on the coordinator, when one task suffices
 //! - `distributed`: stages on workers, by `datafusion-distributed`; `handlers` are its three questions, answered by
 //!   [`planning`](crate::planning); `record` listens to what tasks report
-//! - `known`: what of a plan its wire form would leave out
+//! - `known`: what of a plan its wire form would leave out; `sorted`: sorted rows leave a task as one stream
 //! - `pump`: runs an attempt's operators on their own threads
 //! - `explain`: attempts as text
 //!
@@ -22,6 +22,7 @@ mod known;
 mod local;
 mod pump;
 mod record;
+mod sorted;
 
 use std::fmt;
 use std::sync::Arc;

@@ -38,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) worker_memory: ByteSize,
     pub(crate) coordinator_memory: ByteSize,
     pub(crate) batch_size: Option<usize>,
+    /// Bytes that wait on each connection between stages.
+    pub(crate) exchange_buffer: ByteSize,
 }
 
 impl Default for Options {
@@ -49,6 +51,7 @@ impl Default for Options {
             worker_memory: ByteSize::mib(256),
             coordinator_memory: ByteSize::mib(256),
             batch_size: None,
+            exchange_buffer: ExecutionConfig::default().exchange_buffer,
         }
     }
 }
@@ -73,6 +76,7 @@ impl Cluster {
             spill_dir: scratch.path().join("coordinator"),
             local_below: ByteSize(0),
             task_bytes: ByteSize(0),
+            exchange_buffer: options.exchange_buffer,
             ..ExecutionConfig::default()
         };
         let execution = Execution::start(config, systems(files.clone())).unwrap();

@@ -52,6 +52,24 @@ async fn compare(options: Options) {
     }
 }
 
+/// All partitions of a task shared a connection's buffer, and a merge that wanted rows of one of them waited for ever behind the others'.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_come_as_they_lie_do_not_wait_for_each_other() {
+    let cluster = Cluster::start(Options {
+        exchange_buffer: ByteSize::kib(16),
+        ..Options::default()
+    })
+    .await;
+    for sql in [
+        "select * from orders order by o_key",
+        "select * from lines order by l_order, l_part, l_price, l_comment",
+        "select o_key, rank() over (order by o_key) from orders",
+    ] {
+        let expected = oracle().sql(sql).await.unwrap().collect().await.unwrap();
+        assert_eq!(text(&cluster.run(sql).await.unwrap()), text(&expected), "{sql}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn three_workers_give_the_same_rows() {
     compare(Options::default()).await;
