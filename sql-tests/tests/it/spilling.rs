@@ -8,7 +8,7 @@ use quarry_sql_tests::engine::{Session, answer, is_out_of_memory};
 use quarry_sql_tests::site::{Flight, Site};
 
 /// Memory of each worker of the cluster that has little.
-pub(crate) const LIMIT_MIB: u64 = 4;
+pub(crate) const LIMIT_MIB: u64 = 6;
 /// Workers that share a build side.
 const WORKERS: u64 = 3;
 /// Rows of `nums`.
