@@ -32,6 +32,7 @@ use super::local::LocalAttempt;
 use super::{Attempt, QueryEngine};
 use crate::members::{Patience, WorkerInfo};
 use crate::planning::joins::{PlanningOptions, physical_rules};
+use crate::planning::nans::KeepNans;
 use crate::planning::portable::portable;
 use crate::planning::shape::{changed_by_distribution, is_recursive, plan_bytes, subqueries_allow_distribution};
 use crate::planning::views::ReadViews;
@@ -186,6 +187,7 @@ impl Execution {
             .with_catalog_list(catalogs)
             .with_query_planner(Arc::new(WritePlanner))
             .with_physical_optimizer_rules(physical_rules())
+            .with_physical_optimizer_rule(Arc::new(KeepNans))
             .with_physical_optimizer_rule(Arc::new(ReadViews))
             .with_physical_optimizer_rule(Arc::new(YieldInJoins))
             .with_physical_optimizer_rule(Arc::new(GuardPanics))

@@ -3,6 +3,7 @@
 pub(crate) mod estimate;
 pub mod filters;
 pub mod joins;
+pub mod nans;
 pub mod placement;
 pub mod portable;
 pub mod shape;
