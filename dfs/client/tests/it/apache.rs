@@ -52,7 +52,7 @@ struct Apache {
 impl Apache {
     async fn start(jars: &Path, datanodes: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apache/ApacheCluster.java");
+        let source = Path::new(&crate_dir()).join("tests/apache/ApacheCluster.java");
         let mut process = Command::new("java")
             .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"])
             .arg(jars.join("*"))
@@ -349,4 +349,9 @@ async fn restarted_namenode(apache: &mut Apache) {
     tokio::join!(restart, write);
     writer.close().await.unwrap();
     assert_eq!(get(&client, "/restarted").await, data);
+}
+
+/// This crate's folder in the clone that runs the tests. The one that compiled them may have been another: build output is shared.
+fn crate_dir() -> std::ffi::OsString {
+    std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into())
 }

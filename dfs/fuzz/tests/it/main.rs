@@ -38,7 +38,7 @@ fn main() {
 
 /// The committed inputs of a target.
 fn corpus(target: &Target) -> Vec<(PathBuf, Vec<u8>)> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
+    let dir = Path::new(&crate_dir()).join("corpus").join(target.name);
     let mut files: Vec<_> = fs::read_dir(&dir)
         .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
         .unwrap_or_default();
@@ -73,4 +73,9 @@ fn damage(target: &Target, bytes: &[u8]) {
         }
         (target.run)(&bad);
     }
+}
+
+/// This crate's folder in the clone that runs the tests. The one that compiled them may have been another: build output is shared.
+fn crate_dir() -> std::ffi::OsString {
+    std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into())
 }
