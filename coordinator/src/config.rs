@@ -47,7 +47,7 @@ pub struct CoordinatorConfig {
     pub partitions: Option<usize>,
     /// A query that reads less than this runs on the coordinator alone.
     pub local_below: ByteSize,
-    /// A scan is one task for each of this many bytes that it reads, at most one on each worker.
+    /// A scan is one task for each of this many bytes, times the number of scans in its query, that it reads; at most one on each worker.
     pub task_bytes: ByteSize,
     /// Compression of batches between workers: `auto` (`none` if all are on one machine, else `lz4`), `none`, `lz4`, `zstd`.
     pub compression: Compression,

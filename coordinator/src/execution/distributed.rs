@@ -35,7 +35,7 @@ use super::record::{Record, RecordingChannels};
 use super::sorted::merge_within_tasks;
 use super::{Attempt, AttemptView};
 use crate::members::WorkerInfo;
-use crate::planning::shape::fits_the_wire;
+use crate::planning::shape::{fits_the_wire, scans};
 use crate::registration::Membership;
 
 /// How long `explain_analyze` and `figures` wait for tasks that still owe their metrics.
@@ -80,7 +80,9 @@ impl Distribution {
         plan: Arc<dyn ExecutionPlan>,
     ) -> Result<Distributed> {
         let workers = by_held_bytes(self.workers.clone(), &plan, query);
-        let slots = Slots::new(workers, self.task_bytes);
+        // Each further scan means stages more to start, and small scans are soon read by one.
+        let task_bytes = self.task_bytes.saturating_mul(scans(&plan));
+        let slots = Slots::new(workers, task_bytes);
         let record = Record::new(self.workers.clone());
         let config = self.config(state, query, &slots, &record)?;
         let state = SessionStateBuilder::new_from_existing(state.clone())

@@ -70,7 +70,7 @@ pub struct ExecutionConfig {
     pub spill_limit: ByteSize,
     /// A query that reads less than this runs on the coordinator alone.
     pub local_below: ByteSize,
-    /// A scan is one task for each of this many bytes that it reads, at most one on each worker.
+    /// A scan is one task for each of this many bytes, times the number of scans in its query, that it reads; at most one on each worker.
     pub task_bytes: ByteSize,
     /// Compression of batches between workers.
     pub compression: Compression,
@@ -88,7 +88,7 @@ impl Default for ExecutionConfig {
             spill_dir: std::env::temp_dir().join("quarry-coordinator-spill"),
             spill_limit: ByteSize::gib(20),
             local_below: ByteSize::mib(1),
-            task_bytes: ByteSize::mib(8),
+            task_bytes: ByteSize::mib(2),
             compression: Compression::Auto,
             exchange_buffer: ByteSize::mib(32),
         }

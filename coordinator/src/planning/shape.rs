@@ -21,6 +21,13 @@ pub fn plan_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
     own + plan.children().into_iter().map(plan_bytes).sum::<u64>()
 }
 
+/// How many scans of files a plan has.
+#[must_use]
+pub fn scans(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let own = u64::from(file_scan(plan).is_some());
+    own + plan.children().into_iter().map(scans).sum::<u64>()
+}
+
 /// Whether a plan contains a recursive query. Its recursive part is executed once per step, a stage on workers only once.
 #[must_use]
 pub fn is_recursive(plan: &Arc<dyn ExecutionPlan>) -> bool {
