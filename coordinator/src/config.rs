@@ -216,6 +216,7 @@ impl CoordinatorConfig {
             ("memory_limit", self.memory_limit.as_u64() == 0),
             ("query_memory_limit", self.query_memory_limit == Some(ByteSize(0))),
             ("admission.running", self.admission.running == 0),
+            ("admission.at_once", self.admission.at_once == Some(0)),
             ("threads", self.threads == Some(0)),
             ("max_sessions", self.max_sessions == 0),
             ("statement_timeout", self.statement_timeout.is_zero()),

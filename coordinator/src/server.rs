@@ -136,7 +136,8 @@ impl Parts {
         writes: Arc<Writes>,
     ) -> Result<Self> {
         let sessions = Arc::new(Sessions::new(config.session_idle, config.max_sessions));
-        let queries = Arc::new(QueryRegistry::new(config.admission.clone()));
+        let admission = config.admission.clone().for_tasks_of(execution.partitions());
+        let queries = Arc::new(QueryRegistry::new(admission));
         let membership = execution.membership().clone();
         let workers = Arc::new(move || membership.all().into_iter().map(worker_row).collect());
         let system = SystemTables::new(Arc::clone(&queries), Arc::clone(&sessions), workers);

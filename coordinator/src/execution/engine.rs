@@ -162,6 +162,12 @@ impl Execution {
         &self.shared.tables
     }
 
+    /// Partitions of one task: the cores of a worker.
+    #[must_use]
+    pub fn partitions(&self) -> usize {
+        self.shared.partitions
+    }
+
     /// The workers; its [`service`](Membership::service) is to be mounted in the coordinator's server.
     #[must_use]
     pub fn membership(&self) -> &Membership {

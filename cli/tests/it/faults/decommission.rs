@@ -18,7 +18,7 @@ fn a_decommissioned_node_ends_empty_and_no_read_fails() {
     let endpoints = local.endpoints();
     let namenode = endpoints.namenode.rpc;
     // Files to read: written before, complete.
-    let before = Arc::new(Progress::default());
+    let before = Arc::new(Progress::of(1));
     let writer = runtime.spawn(write_files(client(namenode), 0, Arc::clone(&before)));
     before.wait_for_more(20 << 20);
     before.stop.store(true, Ordering::SeqCst);
@@ -27,7 +27,7 @@ fn a_decommissioned_node_ends_empty_and_no_read_fails() {
     assert!(!finalized(&local, 0).is_empty(), "the node holds something before");
 
     // The load: readers of those files, and a writer of more.
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(Progress::of(2));
     let writer = runtime.spawn(write_files(client(namenode), 1, Arc::clone(&progress)));
     let (files, reads) = (Arc::new(files), Arc::new(AtomicU64::new(0)));
     let readers: Vec<_> = (0..READERS)

@@ -54,24 +54,36 @@ pub struct Written {
     pub is_closed: bool,
 }
 
-/// Told to all writers.
-#[derive(Debug, Default)]
+/// Told to all writers, and by each of them.
+#[derive(Debug)]
 pub struct Progress {
     /// Writers begin no further file.
     pub stop: AtomicBool,
-    /// Bytes acknowledged so far by all of them.
-    pub acknowledged: AtomicU64,
+    /// Bytes acknowledged so far, by writer.
+    acknowledged: Vec<AtomicU64>,
 }
 
 impl Progress {
-    /// Waits until `more` further bytes are acknowledged.
+    /// Of so many writers, numbered from 0.
+    pub fn of(writers: u64) -> Self {
+        Self {
+            stop: AtomicBool::new(false),
+            acknowledged: (0..writers).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// Waits until `more` further bytes are acknowledged to each writer.
     pub fn wait_for_more(&self, more: u64) {
-        let goal = self.acknowledged.load(Ordering::SeqCst) + more;
+        let goals: Vec<u64> = self.so_far().map(|bytes| bytes + more).collect();
         let deadline = Instant::now() + PATIENCE;
-        while self.acknowledged.load(Ordering::SeqCst) < goal {
+        while self.so_far().zip(&goals).any(|(bytes, goal)| bytes < *goal) {
             assert!(Instant::now() < deadline, "writers make no progress: {self:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    fn so_far(&self) -> impl Iterator<Item = u64> {
+        self.acknowledged.iter().map(|bytes| bytes.load(Ordering::SeqCst))
     }
 }
 
@@ -88,7 +100,8 @@ pub async fn write_files(client: DfsClient, writer: u64, progress: Arc<Progress>
             acknowledged: 0,
             is_closed: false,
         };
-        let result = write_file(&client, &mut file, &progress).await;
+        let acknowledged = &progress.acknowledged[writer as usize];
+        let result = write_file(&client, &mut file, acknowledged).await;
         if let Err(error) = result {
             errors.push(error);
         }
@@ -97,12 +110,10 @@ pub async fn write_files(client: DfsClient, writer: u64, progress: Arc<Progress>
     (files, errors)
 }
 
-async fn write_file(client: &DfsClient, file: &mut Written, progress: &Progress) -> Result<(), Error> {
+async fn write_file(client: &DfsClient, file: &mut Written, acknowledged: &AtomicU64) -> Result<(), Error> {
     let mut out = client.create(&file.path, CreateOptions::default()).await?;
     let acknowledge = |file: &mut Written, to: u64| {
-        progress
-            .acknowledged
-            .fetch_add(to - file.acknowledged, Ordering::SeqCst);
+        acknowledged.fetch_add(to - file.acknowledged, Ordering::SeqCst);
         file.acknowledged = to;
     };
     let mut at = 0;

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::Schema;
 use datafusion::common::{JoinType, NullEquality};
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
@@ -14,7 +15,7 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::{HashJoinExecBuilder, PartitionMode};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
-use super::graph::Expression;
+use super::graph::{Expression, columns_of, renumber, with_columns};
 use super::sizes::{Side, Sizes};
 use crate::planning::estimate::{Estimate, estimate, shared_domain};
 
@@ -85,7 +86,7 @@ fn with_keys_of(
     let name = |index: usize| format!("key_{index}");
     let keys = on.iter().enumerate();
     let keys = keys.map(|(index, (key, _))| ProjectionExpr::new(Arc::clone(key), name(index)));
-    let keys = ProjectionExec::try_new(keys.collect::<Vec<_>>(), Arc::clone(build))?;
+    let keys = only(keys.collect(), build)?;
     let pairs = on.iter().enumerate();
     let pairs = pairs.map(|(index, (_, other))| {
         (
@@ -93,8 +94,65 @@ fn with_keys_of(
             Arc::clone(other),
         )
     });
-    HashJoinExecBuilder::new(Arc::new(keys), probe, pairs.collect(), JoinType::RightSemi)
+    HashJoinExecBuilder::new(keys, probe, pairs.collect(), JoinType::RightSemi)
         .with_partition_mode(PartitionMode::CollectLeft)
         .with_null_equality(NullEquality::NullEqualsNothing)
         .build_exec()
+}
+
+/// Expressions over what a plan gives, without reading the columns that only its other columns need.
+fn only(expressions: Vec<ProjectionExpr>, plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    if let Some(renamed) = plan.downcast_ref::<ProjectionExec>()
+        && let Some(sources) = plain_columns(renamed)
+    {
+        let input = renamed.input();
+        return only(over(expressions, &input.schema(), |column| sources[column])?, input);
+    }
+    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        return only_filtered(expressions, filter);
+    }
+    let projection = ProjectionExec::try_new(expressions, Arc::clone(plan))?;
+    let swapped = plan.try_swapping_with_projection(&projection)?;
+    Ok(swapped.unwrap_or_else(|| Arc::new(projection)))
+}
+
+fn only_filtered(expressions: Vec<ProjectionExpr>, filter: &FilterExec) -> Result<Arc<dyn ExecutionPlan>> {
+    let kept = filter.projection().as_ref();
+    let schema = filter.input().schema();
+    let expressions = over(expressions, &schema, |column| kept.map_or(column, |kept| kept[column]))?;
+    let mut read = columns_of(filter.predicate());
+    read.extend(expressions.iter().flat_map(|expression| columns_of(&expression.expr)));
+    let read: Vec<usize> = read.into_iter().collect();
+    let columns = read.iter().map(|&column| {
+        let name = schema.field(column).name();
+        ProjectionExpr::new(Arc::new(Column::new(name, column)), name.clone())
+    });
+    let input = only(columns.collect(), filter.input())?;
+    let position = |column: usize| read.iter().position(|&other| other == column).unwrap_or(0);
+    let filtered = FilterExec::try_new(renumber(filter.predicate(), position)?, input)?
+        .with_default_selectivity(filter.default_selectivity())?;
+    let expressions = over(expressions, &filtered.schema(), position)?;
+    Ok(Arc::new(ProjectionExec::try_new(expressions, Arc::new(filtered))?))
+}
+
+/// The columns that a projection gives, if it computes nothing.
+fn plain_columns(projection: &ProjectionExec) -> Option<Vec<usize>> {
+    let expressions = projection.expr().iter();
+    expressions
+        .map(|expression| Some(expression.expr.downcast_ref::<Column>()?.index()))
+        .collect()
+}
+
+/// Expressions over the columns of `schema`, by their new numbers.
+fn over(
+    expressions: Vec<ProjectionExpr>,
+    schema: &Schema,
+    number: impl Fn(usize) -> usize,
+) -> Result<Vec<ProjectionExpr>> {
+    let named = |index: usize| Column::new(schema.field(index).name(), index);
+    let over = expressions.into_iter().map(|expression| {
+        let expr = with_columns(&expression.expr, |column| named(number(column.index())))?;
+        Ok(ProjectionExpr::new(expr, expression.alias))
+    });
+    over.collect()
 }

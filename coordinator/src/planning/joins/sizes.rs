@@ -46,6 +46,10 @@ pub(super) struct Sizes {
 const TINY_ROWS: f64 = 4096.0;
 /// Below this part of rows that match nothing, looking each one up costs more than sending it.
 const MOST: f64 = 0.75;
+/// A build side above the limits of a broadcast is still copied where that moves so many times less...
+const FAR_LESS: f64 = 4.0;
+/// ... and up to so many times the limits: each task builds the whole table, which is work, too.
+const MOST_TIMES_LIMIT: f64 = 8.0;
 /// A row sent costs at least this many rows read: estimates are wrong at times, and a plan with fewer stages starts sooner.
 const MARGIN: f64 = 1.5;
 /// Memory of a hash table, in bytes of its rows.
@@ -72,9 +76,10 @@ impl Sizes {
             join_type,
             JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti
         );
-        let small = build.bytes < self.broadcast_bytes && build.rows < self.broadcast_rows;
-        let cheaper = build.bytes * self.tasks <= build.bytes + probe.bytes;
-        safe && small && !self.copy_exceeds_memory(build) && (build.rows < TINY_ROWS || cheaper)
+        let gain = (build.bytes + probe.bytes) / (build.bytes * self.tasks);
+        let times = (gain / FAR_LESS).clamp(1.0, MOST_TIMES_LIMIT);
+        let small = build.bytes < self.broadcast_bytes * times && build.rows < self.broadcast_rows * times;
+        safe && small && !self.copy_exceeds_memory(build) && (build.rows < TINY_ROWS || gain >= 1.0)
     }
 
     /// Whether hash tables are to be avoided whatever their size.
@@ -135,9 +140,16 @@ mod tests {
         assert!(!three.broadcast(JoinType::Inner, side(1e5), side(1.5e5)));
         assert!(sizes(1, 0).broadcast(JoinType::Inner, side(1e5), side(1.5e5)));
         assert!(three.broadcast(JoinType::RightSemi, side(10.0), side(1.0)));
+    }
+
+    #[test]
+    fn a_large_build_side_is_copied_where_the_other_is_far_larger() {
+        let three = sizes(3, 0);
+        assert!(three.broadcast(JoinType::Inner, side(3e6), side(1e9)));
+        assert!(!three.broadcast(JoinType::Inner, side(3e6), side(2e7)));
         assert!(
-            !three.broadcast(JoinType::Inner, side(3e6), side(1e9)),
-            "too large to be copied"
+            !three.broadcast(JoinType::Inner, side(2e7), side(1e12)),
+            "too large to be built by each task"
         );
     }
 

@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::memory::DataSourceExec;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
@@ -304,6 +305,40 @@ async fn large_subqueries_of_exists_are_not_built() {
         drawn(&tpch(), sql).await,
         "[(customer !+ (orders < customer))]",
         "as in TPC-H Q22"
+    );
+}
+
+#[tokio::test]
+async fn keys_that_go_first_are_read_without_other_columns() {
+    let sql = "select o_totalprice, count(*) from orders where o_orderdate >= date '1993-07-01' and o_orderdate < date '1993-10-01' \
+        and exists (select 1 from lineitem where l_orderkey = o_orderkey and l_quantity < l_extendedprice) group by o_totalprice";
+    let context = tpch();
+    let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    println!(
+        "{}",
+        datafusion::physical_plan::displayable(plan.as_ref()).indent(false)
+    );
+    let mut read = Vec::new();
+    plan.apply(|node| {
+        if node.is::<DataSourceExec>() {
+            read.push(
+                node.schema()
+                    .fields()
+                    .iter()
+                    .map(|field| field.name().clone())
+                    .collect::<Vec<_>>(),
+            );
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .unwrap();
+    read.retain(|columns| columns[0].starts_with("o_"));
+    assert_eq!(
+        read,
+        [
+            vec!["o_orderkey", "o_totalprice", "o_orderdate"],
+            vec!["o_orderkey", "o_orderdate"]
+        ],
     );
 }
 
