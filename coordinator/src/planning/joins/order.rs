@@ -162,10 +162,20 @@ impl Problem {
             .classes
             .iter()
             .any(|class| class.members & a != 0 && class.members & b != 0);
+        // A condition with a single row, such as a scalar subquery's, is a filter of the other side.
+        let is_filter = self.is_one_row(a) || self.is_one_row(b);
         by_class
             || self.conditions.iter().any(|condition| {
-                condition.is_key && within(condition.over, a | b) && condition.over & a != 0 && condition.over & b != 0
+                (condition.is_key || is_filter)
+                    && within(condition.over, a | b)
+                    && condition.over & a != 0
+                    && condition.over & b != 0
             })
+    }
+
+    /// Whether a set is one relation of one row, whatever its filters leave.
+    fn is_one_row(&self, set: Set) -> bool {
+        set.count_ones() == 1 && self.relations[set.trailing_zeros() as usize].base_rows <= 1.0
     }
 
     /// Cost of joining two inputs, without their own.
@@ -369,6 +379,34 @@ mod tests {
         let tree = problem.solve().unwrap();
         let names = ["lineitem", "orders", "subquery", "customer"];
         assert_eq!(drawing(&tree, &names), "(((orders < subquery) x customer) x lineitem)");
+    }
+
+    #[test]
+    fn a_scalar_filters_before_a_large_subquery_reduces() {
+        // TPC-H Q22: customers, those that have orders, and the mean of an account.
+        let problem = Problem {
+            relations: vec![
+                Relation {
+                    rows: 1.5e7,
+                    base_rows: 1.5e7,
+                    role: Role::Reducer {
+                        over: bit(1),
+                        keeps: 0.1,
+                    },
+                },
+                member(4e5, 1.5e6),
+                member(1.0, 1.0),
+            ],
+            classes: vec![],
+            conditions: vec![Condition {
+                over: bit(1) | bit(2),
+                selectivity: 0.3,
+                is_key: false,
+            }],
+        };
+        let tree = problem.solve().unwrap();
+        let names = ["orders", "customer", "mean"];
+        assert_eq!(drawing(&tree, &names), "((customer x mean) < orders)");
     }
 
     #[test]
