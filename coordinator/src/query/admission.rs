@@ -392,7 +392,10 @@ mod tests {
                         queue.end();
                         running -= 1;
                     }
-                    2 => { let first = queue.waiting.front().copied(); first.map(|ticket| queue.lose_patience(ticket)); }
+                    2 => {
+                        let first = queue.waiting.front().copied();
+                        queue.lose_patience(first.unwrap_or_default());
+                    }
                     _ => { let last = queue.waiting.back().copied(); last.map(|ticket| queue.leave(ticket)); }
                 }
                 while queue.next(&limits).is_some() {

@@ -2,6 +2,9 @@
 //!
 //! [`OrderJoins`](super::OrderJoins) minds memory in the chains that it puts together. This rule minds it in all other joins: outer joins,
 //! mark joins, chains with a relation of unknown size.
+//!
+//! It also repartitions by their keys those joins whose build side cannot be copied to all tasks, because rows of it are part of the result. The
+//! execution crate would do so, too, but after aggregates and windows above have been given a repartition of their own, by the same keys.
 
 use std::sync::Arc;
 
@@ -13,14 +16,14 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode, SortMergeJoinExec};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use super::super::estimate::estimate;
 use super::graph::{Expression, renumber};
-use super::sizes::{Side, Sizes};
+use super::sizes::{Side, Sizes, can_be_copied};
 
 /// Takes hash joins away where their build side is expected not to fit.
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +54,11 @@ fn instead(node: &Arc<dyn ExecutionPlan>, sizes: Sizes) -> Result<Option<Arc<dyn
         return Ok(None);
     };
     // Those have no other way: sorting does not know what `NOT IN` makes of a null.
-    if join.null_aware || node.fetch().is_some() || !is_too_large(join, sizes) {
+    if join.null_aware || node.fetch().is_some() {
         return Ok(None);
+    }
+    if !is_too_large(join, sizes) {
+        return apart(join, sizes);
     }
     if let Some(swapped) = with_sides_exchanged(join, sizes)? {
         return Ok(Some(swapped));
@@ -61,6 +67,21 @@ fn instead(node: &Arc<dyn ExecutionPlan>, sizes: Sizes) -> Result<Option<Arc<dyn
         return Ok(None);
     }
     by_sorting(join).map(Some)
+}
+
+/// The join with both sides repartitioned, if several tasks have to share it and cannot each have its build side.
+fn apart(join: &HashJoinExec, sizes: Sizes) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let copied = *join.partition_mode() == PartitionMode::CollectLeft;
+    let in_parts = |side: &Arc<dyn ExecutionPlan>| side.output_partitioning().partition_count() > 1;
+    if !copied || !sizes.is_shared() || can_be_copied(*join.join_type()) {
+        return Ok(None);
+    }
+    // Two sides of one partition are one task's work, which needs no exchange.
+    if !in_parts(join.left()) && !in_parts(join.right()) {
+        return Ok(None);
+    }
+    let builder = join.builder().with_partition_mode(PartitionMode::Partitioned);
+    builder.build_exec().map(Some)
 }
 
 fn side(plan: &Arc<dyn ExecutionPlan>) -> Option<Side> {

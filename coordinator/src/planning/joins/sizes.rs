@@ -72,14 +72,15 @@ impl Sizes {
     ///
     /// Not if rows of the build side can be part of the result: each task would give them.
     pub(super) fn broadcast(&self, join_type: JoinType, build: Side, probe: Side) -> bool {
-        let safe = matches!(
-            join_type,
-            JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti
-        );
         let gain = (build.bytes + probe.bytes) / (build.bytes * self.tasks);
         let times = (gain / FAR_LESS).clamp(1.0, MOST_TIMES_LIMIT);
         let small = build.bytes < self.broadcast_bytes * times && build.rows < self.broadcast_rows * times;
-        safe && small && !self.copy_exceeds_memory(build) && (build.rows < TINY_ROWS || gain >= 1.0)
+        can_be_copied(join_type) && small && !self.copy_exceeds_memory(build) && (build.rows < TINY_ROWS || gain >= 1.0)
+    }
+
+    /// Whether several tasks share the work.
+    pub(super) fn is_shared(&self) -> bool {
+        self.tasks > 1.0
     }
 
     /// Whether hash tables are to be avoided whatever their size.
@@ -108,6 +109,14 @@ impl Sizes {
     fn exceeds_limit(&self, bytes: f64) -> bool {
         self.build_limit.is_some_and(|limit| bytes * TABLE_OVERHEAD > limit)
     }
+}
+
+/// Whether each task may have the whole build side: none of its rows is part of the result by itself.
+pub(super) fn can_be_copied(join_type: JoinType) -> bool {
+    matches!(
+        join_type,
+        JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark
+    )
 }
 
 #[cfg(test)]

@@ -309,6 +309,22 @@ async fn large_subqueries_of_exists_are_not_built() {
 }
 
 #[tokio::test]
+async fn groups_of_an_outer_joins_key_are_where_the_join_put_them() {
+    // TPC-H Q13.
+    let sql = "select c_custkey, count(o_orderkey) from customer left join orders on c_custkey = o_custkey group by c_custkey";
+    let context = tpch();
+    let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    let mut repartitions = 0;
+    plan.apply(|node| {
+        repartitions += usize::from(node.name() == "RepartitionExec");
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .unwrap();
+    assert_eq!(drawn(&context, sql).await, "[(customer Left+ orders)]");
+    assert_eq!(repartitions, 2, "one of each side of the join");
+}
+
+#[tokio::test]
 async fn keys_that_go_first_are_read_without_other_columns() {
     let sql = "select o_totalprice, count(*) from orders where o_orderdate >= date '1993-07-01' and o_orderdate < date '1993-10-01' \
         and exists (select 1 from lineitem where l_orderkey = o_orderkey and l_quantity < l_extendedprice) group by o_totalprice";
