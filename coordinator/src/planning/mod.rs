@@ -8,4 +8,5 @@ pub mod placement;
 pub mod portable;
 pub mod shape;
 pub mod splits;
+pub mod statistics;
 pub mod views;

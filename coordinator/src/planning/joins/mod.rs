@@ -29,16 +29,18 @@ use quarry_engine::grouping_sets::ForgetKeys;
 pub use sizes::PlanningOptions;
 
 use super::filters::PushFilters;
+use super::statistics::AnswerFromStatistics;
 use assemble::Assembler;
 use by_sorting::SortLargeJoins;
 use graph::Graph;
 use sizes::Sizes;
 
 /// The rules of the physical optimizer, first what is not to be relied on, and join ordering among them: after DataFusion chose sides by what it knows, before
-/// exchanges are placed. Filters are pushed down by [`PushFilters`].
+/// exchanges are placed. Filters are pushed down by [`PushFilters`], statistics used by [`AnswerFromStatistics`].
 #[must_use]
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PushFilters::instead_of_own(PhysicalOptimizer::new().rules);
+    let rules = PushFilters::instead_of_own(PhysicalOptimizer::new().rules);
+    let mut rules = AnswerFromStatistics::instead_of_own(rules);
     let place = rules
         .iter()
         .position(|rule| rule.name() == "join_selection")
