@@ -11,11 +11,16 @@ use arrow::array::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use bytes::Bytes;
 use datafusion::datasource::MemTable;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
+use quarry_engine::functions::register_functions;
+use quarry_engine::grouping_sets::ForgetKeys;
 use tokio::task::JoinSet;
 
 use crate::compare::difference;
@@ -34,6 +39,9 @@ const FILES: usize = 3;
 const GROUPS: usize = 3;
 /// Queries tried while shrinking one that differs.
 const SHRINK_TRIES: usize = 400;
+/// Rules of DataFusion, by how their names start, that plain DataFusion does without. One pushes a condition to the wrong side of a join whose sides have
+/// columns of one name, the other takes the values of an aggregate for those of one above it with a `FILTER`.
+const WRONG_RULES: [&str; 2] = ["FilterPushdown", "aggregate_statistics"];
 
 /// Which queries to run.
 #[derive(Debug, Clone)]
@@ -207,7 +215,14 @@ impl World {
                 "datafusion.optimizer.enable_physical_uncorrelated_scalar_subquery",
                 false,
             );
-        let context = SessionContext::new_with_config(config);
+        let mut state = SessionStateBuilder::new()
+            .with_default_features()
+            .with_config(config)
+            .with_physical_optimizer_rules(plain_rules())
+            .build();
+        // Otherwise DataFusion evaluates `lead(..) IGNORE NULLS` backwards beside a window of the opposite order, and finds other rows.
+        register_functions(&mut state)?;
+        let context = SessionContext::new_with_state(state);
         for table in &self.tables {
             let partitions = parts(&table.rows, 2).into_iter().map(|rows| vec![rows]).collect();
             let memory = MemTable::try_new(table.rows.schema(), partitions)?;
@@ -319,6 +334,15 @@ impl Pair {
             return (query, reason);
         }
     }
+}
+
+/// DataFusion's rules without those that give other rows.
+fn plain_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.retain(|rule| !WRONG_RULES.iter().any(|wrong| rule.name().starts_with(wrong)));
+    // Otherwise DataFusion takes keys of grouping sets for what they were below.
+    rules.insert(0, Arc::new(ForgetKeys));
+    rules
 }
 
 /// Cuts rows into runs of nearly equal length.

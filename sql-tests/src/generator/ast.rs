@@ -94,7 +94,7 @@ impl Display for From {
 }
 
 /// How rows are grouped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Grouping {
     /// `GROUP BY a, b`.
     Plain,
@@ -102,13 +102,28 @@ pub enum Grouping {
     Rollup,
     /// `GROUP BY CUBE (a, b)`.
     Cube,
+    /// `GROUP BY a, ROLLUP (b, c)`.
+    FirstAndRollup,
+    /// `GROUP BY GROUPING SETS ((a, b), (a), ())`: which groups are in each.
+    Sets(Vec<Vec<usize>>),
+}
+
+/// What becomes of rows that are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distinct {
+    /// All stay.
+    No,
+    /// `DISTINCT`.
+    Yes,
+    /// `DISTINCT ON` so many of the first columns. The query is ordered by all columns.
+    On(usize),
 }
 
 /// One SELECT.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Select {
     /// `DISTINCT`.
-    pub distinct: bool,
+    pub distinct: Distinct,
     /// Result columns; they are named `c0`, `c1` ..
     pub items: Vec<Expr>,
     /// Where rows come from.
@@ -121,27 +136,60 @@ pub struct Select {
     pub grouping: Grouping,
     /// `HAVING`.
     pub having: Option<Expr>,
+    /// `QUALIFY`.
+    pub qualify: Option<Expr>,
 }
 
 impl Display for Select {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.distinct { "SELECT DISTINCT " } else { "SELECT " })?;
+        f.write_str("SELECT ")?;
+        match self.distinct {
+            Distinct::No => {}
+            Distinct::Yes => f.write_str("DISTINCT ")?,
+            Distinct::On(count) => write!(f, "DISTINCT ON ({}) ", list(self.items.iter().take(count)))?,
+        }
         for (number, item) in self.items.iter().enumerate() {
             let comma = if number == 0 { "" } else { ", " };
             write!(f, "{comma}{item} AS c{number}")?;
         }
         write!(f, " FROM {}", self.from)?;
         self.filter.iter().try_for_each(|filter| write!(f, " WHERE {filter}"))?;
-        if !self.groups.is_empty() {
-            let groups = self.groups.iter().map(Expr::to_string).collect::<Vec<_>>().join(", ");
-            match self.grouping {
-                Grouping::Plain => write!(f, " GROUP BY {groups}"),
-                Grouping::Rollup => write!(f, " GROUP BY ROLLUP ({groups})"),
-                Grouping::Cube => write!(f, " GROUP BY CUBE ({groups})"),
-            }?;
-        }
-        self.having.iter().try_for_each(|having| write!(f, " HAVING {having}"))
+        self.write_groups(f)?;
+        self.having
+            .iter()
+            .try_for_each(|having| write!(f, " HAVING {having}"))?;
+        self.qualify
+            .iter()
+            .try_for_each(|qualify| write!(f, " QUALIFY {qualify}"))
     }
+}
+
+impl Select {
+    fn write_groups(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let groups = list(&self.groups);
+        match (&self.grouping, self.groups.as_slice()) {
+            (Grouping::Sets(sets), groups) => {
+                let set = |set: &Vec<usize>| format!("({})", list(set.iter().filter_map(|place| groups.get(*place))));
+                let sets: Vec<_> = sets.iter().map(set).collect();
+                write!(f, " GROUP BY GROUPING SETS ({})", sets.join(", "))
+            }
+            (_, []) => Ok(()),
+            (Grouping::FirstAndRollup, [first, others @ ..]) if !others.is_empty() => {
+                write!(f, " GROUP BY {first}, ROLLUP ({})", list(others))
+            }
+            (Grouping::Plain | Grouping::FirstAndRollup, _) => write!(f, " GROUP BY {groups}"),
+            (Grouping::Rollup, _) => write!(f, " GROUP BY ROLLUP ({groups})"),
+            (Grouping::Cube, _) => write!(f, " GROUP BY CUBE ({groups})"),
+        }
+    }
+}
+
+fn list<'a>(expressions: impl IntoIterator<Item = &'a Expr>) -> String {
+    expressions
+        .into_iter()
+        .map(Expr::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// A SELECT or a set operation.
@@ -224,8 +272,13 @@ impl Display for Query {
         let Some(order) = &self.order else { return Ok(()) };
         let width = self.body.width();
         let directions = order.directions.iter().take(width).enumerate();
+        // DISTINCT ON wants to see its own expressions.
+        let place = |number: usize| match &self.body {
+            Body::Select(select) if matches!(select.distinct, Distinct::On(_)) => select.items[number].to_string(),
+            _ => (number + 1).to_string(),
+        };
         let columns: Vec<_> = directions
-            .map(|(n, direction)| format!("{} {direction}", n + 1))
+            .map(|(number, direction)| format!("{} {direction}", place(number)))
             .collect();
         write!(f, " ORDER BY {}", columns.join(", "))?;
         if let Some((limit, offset)) = order.limit {
@@ -249,7 +302,7 @@ mod tests {
     #[test]
     fn a_query_prints_as_sql() {
         let select = Select {
-            distinct: true,
+            distinct: Distinct::Yes,
             items: vec![column("x"), Expr::call("count({0})", vec![column("y")], Kind::Int)],
             from: From::Join(
                 Box::new(From::Table("t".to_owned(), "a".to_owned())),
@@ -261,6 +314,7 @@ mod tests {
             groups: vec![column("x")],
             grouping: Grouping::Rollup,
             having: None,
+            qualify: None,
         };
         let mut query = Query::of(select);
         query.order = Some(Order {
@@ -275,15 +329,63 @@ mod tests {
     }
 
     #[test]
+    fn sets_of_groups_print_as_sql() {
+        let mut select = Select {
+            distinct: Distinct::No,
+            items: vec![column("x")],
+            from: From::Table("t".to_owned(), "a".to_owned()),
+            filter: None,
+            groups: vec![column("x"), column("y")],
+            grouping: Grouping::FirstAndRollup,
+            having: None,
+            qualify: None,
+        };
+        assert!(select.to_string().ends_with(" GROUP BY a.x, ROLLUP (a.y)"), "{select}");
+        select.grouping = Grouping::Sets(vec![vec![1], Vec::new()]);
+        assert!(
+            select.to_string().ends_with(" GROUP BY GROUPING SETS ((a.y), ())"),
+            "{select}"
+        );
+        select.groups.clear();
+        assert!(
+            select.to_string().ends_with(" GROUP BY GROUPING SETS ((), ())"),
+            "{select}"
+        );
+    }
+
+    #[test]
+    fn distinct_on_is_ordered_by_its_own_expressions() {
+        let mut query = Query::of(Select {
+            distinct: Distinct::On(1),
+            items: vec![column("x"), column("y")],
+            from: From::Table("t".to_owned(), "a".to_owned()),
+            filter: None,
+            groups: Vec::new(),
+            grouping: Grouping::Plain,
+            having: None,
+            qualify: Some(Expr::call("({0} > 1)", vec![column("x")], Kind::Bool)),
+        });
+        query.order = Some(Order {
+            directions: vec!["DESC", "ASC"],
+            limit: None,
+        });
+        assert_eq!(
+            query.to_string(),
+            "SELECT DISTINCT ON (a.x) a.x AS c0, a.y AS c1 FROM t AS a QUALIFY (a.x > 1) ORDER BY a.x DESC, a.y ASC"
+        );
+    }
+
+    #[test]
     fn a_subquery_fills_its_place() {
         let query = Query::of(Select {
-            distinct: false,
+            distinct: Distinct::No,
             items: vec![column("x")],
             from: From::Table("t".to_owned(), "a".to_owned()),
             filter: None,
             groups: Vec::new(),
             grouping: Grouping::Plain,
             having: None,
+            qualify: None,
         });
         let exists = Expr::Subquery("({0} IN ({q}))", vec![column("y")], Box::new(query), Kind::Bool);
         assert_eq!(exists.to_string(), "(a.y IN (SELECT a.x AS c0 FROM t AS a))");

@@ -22,12 +22,16 @@ pub enum Kind {
     Wild,
     /// `DECIMAL(12, 2)`.
     Decimal,
+    /// `DECIMAL(38, 4)` with both extremes. Never summed.
+    Wide,
     /// Text: empty, long, beyond ASCII, with the wildcards of LIKE.
     Text,
     /// Dates from year 1 to year 9999.
     Date,
     /// Timestamps of the last century.
     Time,
+    /// Timestamps from year 1 to year 9999: nanoseconds cannot hold them. Never computed with.
+    Instant,
     /// Booleans.
     Bool,
     /// What may differ in its last digit or cannot be compared: means, deviations, lists. Only ever shown.
@@ -35,15 +39,17 @@ pub enum Kind {
 }
 
 /// Kinds that a table's columns have.
-pub const STORED: [Kind; 9] = [
+pub const STORED: [Kind; 11] = [
     Kind::Int,
     Kind::Big,
     Kind::Float,
     Kind::Wild,
     Kind::Decimal,
+    Kind::Wide,
     Kind::Text,
     Kind::Date,
     Kind::Time,
+    Kind::Instant,
     Kind::Bool,
 ];
 
@@ -100,6 +106,18 @@ const WILD: [f64; 10] = [
     1.5,
     -1.5,
 ];
+/// The largest number of 38 digits.
+const WIDEST: i128 = 10_i128.pow(38) - 1;
+const WIDE: [i128; 8] = [WIDEST, -WIDEST, 0, 1, -1, WIDEST - 1, 10_000, 10_i128.pow(20)];
+/// The first and the last microsecond of years 1 to 9999, and some around the epoch.
+const INSTANTS: [i64; 6] = [
+    -62_135_596_800_000_000,
+    253_402_300_799_999_999,
+    0,
+    -1,
+    1,
+    1_582_934_400_000_000,
+];
 const BIG: [i64; 8] = [i64::MIN, i64::MAX, 0, 1, -1, i64::MIN + 1, 1 << 40, -(1 << 40)];
 
 /// Draws the tables.
@@ -142,9 +160,11 @@ fn letter(kind: Kind) -> char {
         Kind::Float => 'f',
         Kind::Wild => 'w',
         Kind::Decimal => 'd',
+        Kind::Wide => 'h',
         Kind::Text => 's',
         Kind::Date => 'y',
         Kind::Time => 't',
+        Kind::Instant => 'u',
         Kind::Bool => 'o',
         Kind::Opaque => 'q',
     }
@@ -177,7 +197,11 @@ fn array(random: &mut Random, kind: Kind, rows: usize, nulls: usize) -> ArrayRef
         Kind::Wild => Arc::new(Float64Array::from(drawn!(
             |_: &mut Random, n: usize| WILD[n % WILD.len()]
         ))),
-        Kind::Decimal => decimals(drawn!(|_: &mut Random, n: usize| n as i128 * 1_009 - 5_000)),
+        Kind::Decimal => decimals(drawn!(|_: &mut Random, n: usize| n as i128 * 1_009 - 5_000), 12, 2),
+        Kind::Wide => decimals(drawn!(|_: &mut Random, n: usize| WIDE[n % WIDE.len()]), 38, 4),
+        Kind::Instant => Arc::new(TimestampMicrosecondArray::from(drawn!(|_: &mut Random, n: usize| {
+            INSTANTS[n % INSTANTS.len()]
+        }))),
         Kind::Text => Arc::new(StringArray::from(drawn!(text))),
         Kind::Date => Arc::new(Date32Array::from(drawn!(date))),
         Kind::Time => Arc::new(TimestampMicrosecondArray::from(drawn!(|_: &mut Random, n: usize| {
@@ -202,9 +226,9 @@ fn date(_: &mut Random, n: usize) -> i32 {
     DAY_LIMITS.get(n).copied().unwrap_or(18_000 + n as i32)
 }
 
-fn decimals(values: Vec<Option<i128>>) -> ArrayRef {
-    let array = Decimal128Array::from(values).with_precision_and_scale(12, 2);
-    Arc::new(array.expect("values fit DECIMAL(12, 2)"))
+fn decimals(values: Vec<Option<i128>>, precision: u8, scale: i8) -> ArrayRef {
+    let array = Decimal128Array::from(values).with_precision_and_scale(precision, scale);
+    Arc::new(array.expect("values fit their type"))
 }
 
 #[cfg(test)]

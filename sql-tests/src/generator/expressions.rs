@@ -7,7 +7,7 @@ use super::queries::{Generator, Scope};
 /// SQL with places for arguments of these kinds.
 type Template = (&'static str, &'static [Kind]);
 
-use Kind::{Big, Bool, Date, Decimal, Float, Int, Text, Time, Wild};
+use Kind::{Big, Bool, Date, Decimal, Float, Instant, Int, Text, Time, Wide, Wild};
 
 const INT: &[Template] = &[
     ("({0} + {1})", &[Int, Int]),
@@ -69,6 +69,21 @@ const DECIMAL: &[Template] = &[
     ("nullif({0}, {1})", &[Decimal, Decimal]),
     ("CASE WHEN {0} THEN {1} ELSE {2} END", &[Bool, Decimal, Decimal]),
     ("CAST(({0} % 1000) AS DECIMAL(12, 2))", &[Int]),
+];
+const WIDE: &[Template] = &[
+    ("coalesce({0}, {1})", &[Wide, Wide]),
+    ("nullif({0}, {1})", &[Wide, Wide]),
+    ("greatest({0}, {1})", &[Wide, Wide]),
+    ("least({0}, {1})", &[Wide, Wide]),
+    ("(- {0})", &[Wide]),
+    ("abs({0})", &[Wide]),
+    ("CASE WHEN {0} THEN {1} ELSE {2} END", &[Bool, Wide, Wide]),
+];
+const INSTANT: &[Template] = &[
+    ("coalesce({0}, {1})", &[Instant, Instant]),
+    ("nullif({0}, {1})", &[Instant, Instant]),
+    ("greatest({0}, {1})", &[Instant, Instant]),
+    ("CASE WHEN {0} THEN {1} ELSE {2} END", &[Bool, Instant, Instant]),
 ];
 const TEXT: &[Template] = &[
     ("({0} || {1})", &[Text, Text]),
@@ -136,7 +151,7 @@ const COMPARISONS: [&str; 8] = [
     "({0} IS NOT DISTINCT FROM {1})",
 ];
 /// Kinds with an order.
-pub(super) const COMPARABLE: [Kind; 9] = super::data::STORED;
+pub(super) const COMPARABLE: [Kind; 11] = super::data::STORED;
 
 fn templates(kind: Kind) -> &'static [Template] {
     match kind {
@@ -145,9 +160,11 @@ fn templates(kind: Kind) -> &'static [Template] {
         Float => FLOAT,
         Wild => WILD,
         Decimal => DECIMAL,
+        Wide => WIDE,
         Text => TEXT,
         Date => DATE,
         Time => TIME,
+        Instant => INSTANT,
         Bool => BOOL,
         Kind::Opaque => unreachable!("opaque values come from aggregates only"),
     }
@@ -161,6 +178,12 @@ impl Generator<'_> {
         }
         if kind == Bool {
             return self.condition(scope, depth);
+        }
+        if self.may_nest()
+            && self.random.percent(4)
+            && let Some(value) = self.scalar_subquery(scope, kind)
+        {
+            return value;
         }
         self.templated(scope, kind, depth)
     }
@@ -240,6 +263,18 @@ impl Generator<'_> {
                     random.below(900),
                     random.below(100)
                 ),
+                Wide => (*random.pick(&[
+                    "CAST('9999999999999999999999999999999999.9999' AS DECIMAL(38, 4))",
+                    "CAST('-9999999999999999999999999999999999.9999' AS DECIMAL(38, 4))",
+                    "CAST('0.0001' AS DECIMAL(38, 4))",
+                ]))
+                .to_owned(),
+                Instant => (*random.pick(&[
+                    "CAST('0001-01-01T00:00:00' AS TIMESTAMP(6))",
+                    "CAST('9999-12-31T23:59:59.999999' AS TIMESTAMP(6))",
+                    "CAST('1970-01-01T00:00:00' AS TIMESTAMP(6))",
+                ]))
+                .to_owned(),
                 Text => format!("'{}'", random.pick(&WORDS).replace('\'', "''")),
                 Date => format!("DATE '20{:02}-{:02}-28'", random.below(40), random.below(12) + 1),
                 Time => format!("TIMESTAMP '19{:02}-06-01T12:30:00'", random.below(100)),
@@ -258,9 +293,11 @@ pub(super) fn sql_type(kind: Kind) -> &'static str {
         Big => "BIGINT",
         Float | Wild | Kind::Opaque => "DOUBLE",
         Decimal => "DECIMAL(12, 2)",
+        Wide => "DECIMAL(38, 4)",
         Text => "VARCHAR",
         Date => "DATE",
         Time => "TIMESTAMP",
+        Instant => "TIMESTAMP(6)",
         Bool => "BOOLEAN",
     }
 }

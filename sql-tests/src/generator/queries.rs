@@ -1,11 +1,12 @@
 //! Growing whole queries: sources and joins, groups, windows, subqueries, set operations, order and limit.
 
-use super::ast::{Body, Expr, From, Grouping, Order, Query, Select};
+use super::ast::{Body, Distinct, Expr, From, Grouping, Order, Query, Select};
 use super::data::{Kind, Table};
 use super::random::Random;
+use super::windows::Seen;
 
 /// Deepest nesting of queries in queries.
-const MAX_NESTING: usize = 3;
+pub(super) const MAX_NESTING: usize = 3;
 /// Rows that a join may make, roughly.
 const MAX_ROWS: usize = 12_000;
 /// Rows that a subquery or WITH query is taken to have.
@@ -20,6 +21,8 @@ pub(super) struct Scope {
     columns: Vec<Expr>,
     /// Columns that differ between any two rows that differ at all: ids of tables, all columns of queries.
     key: Vec<Expr>,
+    /// Whether no two rows are alike.
+    unique: bool,
     /// Rows, roughly.
     rows: usize,
 }
@@ -34,8 +37,13 @@ impl Scope {
             .collect()
     }
 
+    /// Whether no two rows are alike. Of those that are, each window may put another first.
+    pub(super) fn is_unique(&self) -> bool {
+        self.unique
+    }
+
     /// What orders any two rows that differ. None if that cannot be compared.
-    fn total_order(&self) -> Option<&[Expr]> {
+    pub(super) fn total_order(&self) -> Option<&[Expr]> {
         let comparable = self.key.iter().all(|column| column.kind() != Kind::Opaque);
         (comparable && !self.key.is_empty()).then_some(self.key.as_slice())
     }
@@ -45,6 +53,7 @@ impl Scope {
         Self {
             columns: both(&self.columns, &other.columns),
             key: both(&self.key, &other.key),
+            unique: self.unique && other.unique,
             rows,
         }
     }
@@ -55,9 +64,13 @@ pub(super) struct Generator<'a> {
     pub(super) random: Random,
     tables: &'a [Table],
     aliases: usize,
-    nesting: usize,
-    /// WITH queries and what their columns hold.
+    pub(super) nesting: usize,
+    /// WITH queries in reach and what their columns hold.
     with: Vec<(String, Vec<Kind>)>,
+    /// WITH queries so far.
+    withs: usize,
+    /// The last window of the SELECT.
+    pub(super) seen: Option<Seen>,
 }
 
 impl<'a> Generator<'a> {
@@ -68,23 +81,32 @@ impl<'a> Generator<'a> {
             aliases: 0,
             nesting: 0,
             with: Vec::new(),
+            withs: 0,
+            seen: None,
         }
     }
 
     /// A whole statement.
     pub(super) fn statement(&mut self) -> Query {
+        let with = self.with_queries(20);
+        let mut query = self.query(None);
+        query.with = with;
+        query
+    }
+
+    /// WITH queries, so many times in a hundred.
+    fn with_queries(&mut self, chance: usize) -> Vec<(String, Query)> {
         let mut with = Vec::new();
-        if self.random.percent(20) {
-            for number in 0..=self.random.below(2) {
-                let name = format!("w{number}");
+        if self.may_nest() && self.random.percent(chance) {
+            for _ in 0..=self.random.below(2) {
+                let name = format!("w{}", self.withs);
+                self.withs += 1;
                 let query = self.nested(None);
                 self.with.push((name.clone(), kinds_of(&query.body)));
                 with.push((name, query));
             }
         }
-        let mut query = self.query(None);
-        query.with = with;
-        query
+        with
     }
 
     /// Whether there may be a query inside of this one.
@@ -94,7 +116,11 @@ impl<'a> Generator<'a> {
 
     fn nested(&mut self, kinds: Option<&[Kind]>) -> Query {
         self.nesting += 1;
-        let query = self.query(kinds);
+        let known = self.with.len();
+        let with = self.with_queries(8);
+        let mut query = self.query(kinds);
+        query.with = with;
+        self.with.truncate(known);
         self.nesting -= 1;
         query
     }
@@ -120,10 +146,25 @@ impl<'a> Generator<'a> {
             wanted.clear();
         }
         let order = self.order(&kinds_of(&body));
+        if order.is_some() {
+            self.distinct_on(&mut body);
+        }
         Query {
             with: Vec::new(),
             body,
             order,
+        }
+    }
+
+    /// Now and then one row for each of the first columns' values: the first in the order, which is of all columns.
+    fn distinct_on(&mut self, body: &mut Body) {
+        let Body::Select(select) = body else { return };
+        // A constant would be a position, and over an expression that is there twice DataFusion panics.
+        let mut items = select.items.iter().enumerate();
+        let unfit =
+            items.any(|(place, item)| matches!(item, Expr::Literal(..)) || select.items[..place].contains(item));
+        if select.distinct == Distinct::No && !unfit && self.random.percent(12) {
+            select.distinct = Distinct::On(1 + self.random.below(select.items.len()));
         }
     }
 
@@ -133,7 +174,8 @@ impl<'a> Generator<'a> {
         }
         let directions = ["ASC", "DESC", "ASC NULLS FIRST", "DESC NULLS LAST"];
         let directions = kinds.iter().map(|_| *self.random.pick(&directions)).collect();
-        let limit = self.random.percent(60).then(|| {
+        // DataFusion's search for the first rows takes -0 and 0 now for one value, now for two: which rows are the first is left to chance.
+        let limit = (!kinds.contains(&Kind::Wild) && self.random.percent(60)).then(|| {
             let limit = *self.random.pick(&[0, 1, 3, 10, 1_000]);
             (limit, *self.random.pick(&[0, 0, 1, 7]))
         });
@@ -144,25 +186,51 @@ impl<'a> Generator<'a> {
         let (from, scope) = self.from();
         let filter = self.random.percent(40).then(|| self.condition(&scope, 2));
         let mut select = Select {
-            distinct: self.random.percent(10),
+            distinct: if self.random.percent(10) {
+                Distinct::Yes
+            } else {
+                Distinct::No
+            },
             items: Vec::new(),
             from,
             filter,
             groups: Vec::new(),
             grouping: Grouping::Plain,
             having: None,
+            qualify: None,
         };
         match self.random.below(10) {
             0..=3 => self.aggregate(&mut select, &scope, kinds),
             4..=5 => self.windowed(&mut select, &scope, kinds),
-            _ => select.items = self.items(&scope, kinds),
+            _ => {
+                select.items = self.items(&scope, kinds);
+                if self.random.percent(5) {
+                    self.unnest(&mut select.items, &scope);
+                }
+            }
         }
         // Values that differ in their last digit would be distinct or not by chance.
-        select.distinct &= select.items.iter().all(|item| item.kind() != Kind::Opaque);
+        if select.items.iter().any(|item| item.kind() == Kind::Opaque) {
+            select.distinct = Distinct::No;
+        }
         select
     }
 
-    fn items(&mut self, scope: &Scope, kinds: Option<&[Kind]>) -> Vec<Expr> {
+    /// Makes one of the items a list of two or three values, each in a row of its own.
+    fn unnest(&mut self, items: &mut [Expr], scope: &Scope) {
+        let place = self.random.below(items.len());
+        let kind = items[place].kind();
+        if kind == Kind::Opaque {
+            return;
+        }
+        let template = *self
+            .random
+            .pick(&["unnest(make_array({0}, {1}))", "unnest(make_array({0}, {1}, {0}))"]);
+        let arguments = vec![self.leaf(scope, kind), self.leaf(scope, kind)];
+        items[place] = Expr::call(template, arguments, kind);
+    }
+
+    pub(super) fn items(&mut self, scope: &Scope, kinds: Option<&[Kind]>) -> Vec<Expr> {
         let kinds = match kinds {
             Some(kinds) => kinds.to_vec(),
             None => (0..=self.random.below(4)).map(|_| self.kind_in(scope)).collect(),
@@ -181,13 +249,49 @@ impl<'a> Generator<'a> {
                 (from, scope) = joined;
             }
         }
+        if self.may_nest() && self.random.percent(8) {
+            (from, scope) = self.lateral(from, scope);
+        }
         (from, scope)
     }
 
-    fn source(&mut self) -> (From, Scope) {
+    /// Joins each row with what a query finds for it: one row, or none or one for each that matches.
+    fn lateral(&mut self, left: From, outer: Scope) -> (From, Scope) {
+        let ((mut select, tie), inner) = self.tied(&outer);
+        let Some(unique) = tie else { return (left, outer) };
+        let kinds: Vec<Kind> = (0..=self.random.below(2)).map(|_| self.kind_in(&inner)).collect();
+        // Many matches for each of many rows take too long.
+        let single = !unique || self.random.percent(40);
+        let rows = if single { outer.rows } else { outer.rows.max(inner.rows) };
+        if rows > MAX_ROWS {
+            return (left, outer);
+        }
+        select.items = kinds
+            .iter()
+            .map(|kind| {
+                if single {
+                    self.aggregate_of(&inner, *kind)
+                } else {
+                    self.leaf(&inner, *kind)
+                }
+            })
+            .collect();
         self.aliases += 1;
         let alias = format!("a{}", self.aliases);
-        if !self.with.is_empty() && self.random.percent(30) {
+        let scope = outer.joined(&scope_of(&alias, &kinds), rows);
+        let right = From::Query(Box::new(Query::of(select)), alias);
+        let (kind, on) = if self.random.percent(50) {
+            ("CROSS JOIN LATERAL", None)
+        } else {
+            ("LEFT JOIN LATERAL", Some(Expr::Literal("true".to_owned(), Kind::Bool)))
+        };
+        (From::Join(Box::new(left), kind, Box::new(right), on), scope)
+    }
+
+    pub(super) fn source(&mut self) -> (From, Scope) {
+        self.aliases += 1;
+        let alias = format!("a{}", self.aliases);
+        if !self.with.is_empty() && self.random.percent(40) {
             let (name, kinds) = self.random.pick(&self.with).clone();
             return (From::Table(name, alias.clone()), scope_of(&alias, &kinds));
         }
@@ -209,6 +313,7 @@ impl<'a> Generator<'a> {
         let scope = Scope {
             key: columns[..1].to_vec(),
             columns,
+            unique: true,
             rows: table.rows.num_rows(),
         };
         (From::Table(table.name.clone(), alias), scope)
@@ -259,7 +364,7 @@ impl<'a> Generator<'a> {
     }
 
     /// A condition over both sides. Subqueries in ON are not what DataFusion is for.
-    fn condition_without_subquery(&mut self, scope: &Scope) -> Expr {
+    pub(super) fn condition_without_subquery(&mut self, scope: &Scope) -> Expr {
         let nesting = std::mem::replace(&mut self.nesting, MAX_NESTING);
         let condition = self.condition(scope, 1);
         self.nesting = nesting;
@@ -267,7 +372,7 @@ impl<'a> Generator<'a> {
     }
 
     /// Equality of a column of each side, and whether one of them is an id.
-    fn key_condition(&mut self, left: &Scope, right: &Scope) -> Option<(Expr, bool)> {
+    pub(super) fn key_condition(&mut self, left: &Scope, right: &Scope) -> Option<(Expr, bool)> {
         let mut pairs = Vec::new();
         for l in &left.columns {
             let matching = right
@@ -288,276 +393,10 @@ impl<'a> Generator<'a> {
         };
         Some((Expr::call(template, vec![l, r], Kind::Bool), unique))
     }
-
-    // ---- aggregates
-
-    fn aggregate(&mut self, select: &mut Select, scope: &Scope, kinds: Option<&[Kind]>) {
-        let kinds = match kinds {
-            Some(kinds) => kinds.to_vec(),
-            None => {
-                let mut kinds: Vec<Kind> = (0..=self.random.below(3)).map(|_| self.kind_in(scope)).collect();
-                if self.random.percent(35) {
-                    kinds.push(Kind::Opaque);
-                }
-                kinds
-            }
-        };
-        for kind in kinds {
-            let item = if kind != Kind::Opaque && self.random.percent(40) {
-                let group = self.expr(scope, kind, 1);
-                select.groups.push(group.clone());
-                group
-            } else {
-                self.aggregate_of(scope, kind)
-            };
-            select.items.push(item);
-        }
-        // A constant is not a group of its own, but a position.
-        select.groups.retain(|group| !matches!(group, Expr::Literal(..)));
-        select.groups.dedup();
-        if select.groups.len() > 1 && select.groups.len() < 4 {
-            select.grouping = *self.random.pick(&[
-                Grouping::Plain,
-                Grouping::Plain,
-                Grouping::Plain,
-                Grouping::Rollup,
-                Grouping::Cube,
-            ]);
-        }
-        if self.random.percent(25) {
-            let count = self.aggregate_of(scope, Kind::Int);
-            let least = self.random.below(4).to_string();
-            let least = Expr::Literal(least, Kind::Int);
-            select.having = Some(Expr::call("({0} >= {1})", vec![count, least], Kind::Bool));
-        }
-    }
-
-    /// An aggregate that gives `kind`.
-    fn aggregate_of(&mut self, scope: &Scope, kind: Kind) -> Expr {
-        let any = self.kind_in(scope);
-        let (template, of) = match kind {
-            Kind::Int => match self.random.below(6) {
-                0 => ("count(*)", None),
-                1 => ("count({0})", Some(any)),
-                2 => ("count(DISTINCT {0})", Some(any)),
-                3 => ("sum({0} % 1000)", Some(Kind::Int)),
-                4 => ("min({0})", Some(Kind::Int)),
-                _ => ("max({0})", Some(Kind::Int)),
-            },
-            Kind::Big => *self.random.pick(&[
-                ("sum({0})", Some(Kind::Big)),
-                ("min({0})", Some(Kind::Big)),
-                ("max({0})", Some(Kind::Big)),
-                ("sum(DISTINCT {0})", Some(Kind::Big)),
-                ("bit_xor({0})", Some(Kind::Big)),
-            ]),
-            Kind::Float => *self.random.pick(&[
-                ("sum({0})", Some(Kind::Float)),
-                ("min({0})", Some(Kind::Float)),
-                ("max({0})", Some(Kind::Float)),
-            ]),
-            Kind::Decimal => *self.random.pick(&[
-                ("sum({0})", Some(Kind::Decimal)),
-                ("min({0})", Some(Kind::Decimal)),
-                ("max({0})", Some(Kind::Decimal)),
-            ]),
-            Kind::Bool => *self.random.pick(&[
-                ("bool_and({0})", Some(Kind::Bool)),
-                ("bool_or({0})", Some(Kind::Bool)),
-                ("(count({0}) > 1)", Some(Kind::Text)),
-            ]),
-            Kind::Text => *self.random.pick(&[
-                ("min({0})", Some(Kind::Text)),
-                ("max({0})", Some(Kind::Text)),
-                ("string_agg({0}, '|' ORDER BY {0})", Some(Kind::Text)),
-                ("first_value({0} ORDER BY {0})", Some(Kind::Text)),
-            ]),
-            // The least and greatest of floats with NaN depend on their order in DataFusion.
-            Kind::Wild => ("last_value({0} ORDER BY {0})", Some(kind)),
-            Kind::Date | Kind::Time => {
-                let template = *self
-                    .random
-                    .pick(&["min({0})", "max({0})", "last_value({0} ORDER BY {0})"]);
-                (template, Some(kind))
-            }
-            Kind::Opaque => *self.random.pick(&[
-                ("avg({0})", Some(Kind::Float)),
-                ("avg({0} % 1000)", Some(Kind::Int)),
-                ("avg({0})", Some(Kind::Decimal)),
-                ("stddev({0})", Some(Kind::Float)),
-                ("var_pop({0})", Some(Kind::Float)),
-                ("median({0} % 1000)", Some(Kind::Int)),
-                ("array_agg({0} ORDER BY {0})", Some(Kind::Int)),
-                ("array_agg(DISTINCT {0} ORDER BY {0})", Some(Kind::Text)),
-            ]),
-        };
-        // The argument may stand there twice: the same both times.
-        let argument = of.map(|of| self.column_or_expr(scope, of));
-        let filter = self.random.percent(15).then(|| self.condition_without_subquery(scope));
-        let mut arguments: Vec<Expr> = argument.into_iter().collect();
-        let Some(filter) = filter.filter(|_| !template.starts_with('(')) else {
-            return Expr::call(template, arguments, kind);
-        };
-        let template = format!("{template} FILTER (WHERE {{{}}})", arguments.len());
-        arguments.push(filter);
-        Expr::call(template, arguments, kind)
-    }
-
-    fn column_or_expr(&mut self, scope: &Scope, kind: Kind) -> Expr {
-        let nesting = std::mem::replace(&mut self.nesting, MAX_NESTING);
-        let depth = self.random.below(2);
-        let argument = self.expr(scope, kind, depth);
-        self.nesting = nesting;
-        argument
-    }
-
-    // ---- windows
-
-    fn windowed(&mut self, select: &mut Select, scope: &Scope, kinds: Option<&[Kind]>) {
-        select.items = self.items(scope, kinds);
-        let Some(key) = scope.total_order() else { return };
-        for item in &mut select.items {
-            if item.kind() == Kind::Opaque || self.random.percent(40) {
-                continue;
-            }
-            *item = self.window(scope, key, item.kind());
-        }
-    }
-
-    /// A window function that gives `kind`. Where a row's place among its equals matters, rows are in their total order.
-    fn window(&mut self, scope: &Scope, key: &[Expr], kind: Kind) -> Expr {
-        let whole = [
-            "lag({0}) OVER (",
-            "lead({0}, 2) OVER (",
-            "first_value({0}) OVER (",
-            "last_value({0}) OVER (",
-            "nth_value({0}, 2) OVER (",
-        ];
-        let (function, of) = match kind {
-            Kind::Int => *self.random.pick(&[
-                ("row_number() OVER (", None),
-                ("rank() OVER (", None),
-                ("dense_rank() OVER (", None),
-                ("ntile(3) OVER (", None),
-                ("count({0}) OVER (", Some(Kind::Text)),
-                ("sum({0} % 1000) OVER (", Some(Kind::Int)),
-                ("max({0}) OVER (", Some(Kind::Int)),
-                ("lag({0}, 1, 0) OVER (", Some(Kind::Int)),
-            ]),
-            Kind::Float => *self.random.pick(&[
-                ("sum({0}) OVER (", Some(Kind::Float)),
-                ("min({0}) OVER (", Some(Kind::Float)),
-                ("lead({0}) OVER (", Some(Kind::Float)),
-            ]),
-            Kind::Decimal => ("sum({0}) OVER (", Some(Kind::Decimal)),
-            kind => (*self.random.pick(&whole), Some(kind)),
-        };
-        let mut arguments: Vec<Expr> = of.into_iter().map(|of| self.leaf(scope, of)).collect();
-        let mut over = function.to_owned();
-        if self.random.percent(60) {
-            let partition = self.kind_in(scope);
-            let partition = self.column_or_expr(scope, partition);
-            over.push_str(&format!("PARTITION BY {{{}}} ", arguments.len()));
-            arguments.push(partition);
-        }
-        let mut places = Vec::new();
-        // Some column first, then what orders all rows.
-        let kind_of_first = self.kind_in(scope);
-        let first = self.column_or_expr(scope, kind_of_first);
-        for column in std::iter::once(&first).chain(key) {
-            let direction = *self.random.pick(&["", " DESC", " NULLS FIRST"]);
-            places.push(format!("{{{}}}{direction}", arguments.len()));
-            arguments.push(column.clone());
-        }
-        over.push_str(&format!("ORDER BY {}", places.join(", ")));
-        let frames = [
-            "",
-            " ROWS BETWEEN 2 PRECEDING AND CURRENT ROW",
-            " ROWS BETWEEN 1 PRECEDING AND 3 FOLLOWING",
-            " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
-            " ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING",
-            " GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING",
-        ];
-        if takes_frame(function) {
-            let frame = *self.random.pick(&frames);
-            over.push_str(frame);
-        }
-        Expr::call(over + ")", arguments, kind)
-    }
-
-    // ---- subqueries
-
-    /// EXISTS, IN, or a comparison with a single value; often tied to the outer row.
-    pub(super) fn subquery_condition(&mut self, outer: &Scope) -> Expr {
-        self.nesting += 1;
-        let (from, inner) = self.source();
-        let tie = if self.random.percent(60) {
-            self.key_condition(&inner, outer)
-        } else {
-            None
-        };
-        let mut filter = tie.map(|(tie, _)| tie);
-        if self.random.percent(50) {
-            let own = self.condition_without_subquery(&inner);
-            filter = Some(match filter {
-                Some(tie) => Expr::call("({0} AND {1})", vec![tie, own], Kind::Bool),
-                None => own,
-            });
-        }
-        self.nesting -= 1;
-        let mut select = Select {
-            distinct: false,
-            items: Vec::new(),
-            from,
-            filter,
-            groups: Vec::new(),
-            grouping: Grouping::Plain,
-            having: None,
-        };
-        let kind = self.kind_in(&inner);
-        match self.random.below(4) {
-            0 => {
-                select.items = vec![self.leaf(&inner, kind)];
-                let template = *self.random.pick(&["EXISTS ({q})", "(NOT EXISTS ({q}))"]);
-                Expr::Subquery(template, Vec::new(), Box::new(Query::of(select)), Kind::Bool)
-            }
-            1 | 2 => {
-                select.items = vec![self.leaf(&inner, kind)];
-                let value = self.leaf(outer, kind);
-                let template = *self.random.pick(&["({0} IN ({q}))", "({0} NOT IN ({q}))"]);
-                Expr::Subquery(template, vec![value], Box::new(Query::of(select)), Kind::Bool)
-            }
-            _ => {
-                let kind = if kind == Kind::Wild || self.random.percent(50) {
-                    Kind::Int
-                } else {
-                    kind
-                };
-                let column = self.leaf(&inner, kind);
-                let template = *self.random.pick(&["max({0})", "min({0})"]);
-                select.items = vec![if self.random.percent(50) {
-                    Expr::call(template, vec![column], kind)
-                } else if kind == Kind::Int {
-                    Expr::call("count({0})", vec![column], kind)
-                } else {
-                    Expr::call("min({0})", vec![column], kind)
-                }];
-                let value = self.leaf(outer, kind);
-                let template = *self.random.pick(&["({0} = ({q}))", "({0} < ({q}))", "({0} >= ({q}))"]);
-                Expr::Subquery(template, vec![value], Box::new(Query::of(select)), Kind::Bool)
-            }
-        }
-    }
 }
 
 fn is_id(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(_, name, _) if name == "id")
-}
-
-fn takes_frame(function: &str) -> bool {
-    ["sum", "count", "min", "max", "first_value", "last_value", "nth_value"]
-        .iter()
-        .any(|name| function.starts_with(name))
 }
 
 fn kinds_of(body: &Body) -> Vec<Kind> {
@@ -574,6 +413,7 @@ fn scope_of(alias: &str, kinds: &[Kind]) -> Scope {
     Scope {
         key: columns.clone(),
         columns,
+        unique: false,
         rows: ROWS_OF_QUERY,
     }
 }
@@ -623,6 +463,20 @@ mod tests {
             "-9223372036854775808",
             "NULLS FIRST",
             "t0 AS",
+            "GROUPING SETS",
+            "GROUPING SETS (())",
+            "grouping(",
+            "DISTINCT ON",
+            "QUALIFY",
+            "IGNORE NULLS",
+            "RESPECT NULLS",
+            "unnest(",
+            "LEFT JOIN LATERAL",
+            "CROSS JOIN LATERAL",
+            "RANGE BETWEEN 2 PRECEDING",
+            "OVER (ORDER BY count(*)",
+            "9999-12-31",
+            "DECIMAL(38, 4)",
             "IS NOT DISTINCT FROM",
         ] {
             assert!(text.contains(construct), "{construct}");

@@ -1,16 +1,19 @@
 //! Smaller queries, one step away each: for a query on which two engines differ, the smallest that still differs tells most.
 
-use super::ast::{Body, Expr, From, Grouping, Query, Select};
+use super::ast::{Body, Distinct, Expr, From, Grouping, Query, Select};
 
 /// All queries that are one step smaller, the largest steps first. Not all of them are valid SQL.
 #[must_use]
 pub fn smaller(query: &Query) -> Vec<Query> {
     let mut found = Vec::new();
     if let Some(order) = &query.order {
-        found.push(Query {
-            order: None,
-            ..query.clone()
-        });
+        // Without an order, which rows DISTINCT ON keeps is left to chance.
+        if !matches!(&query.body, Body::Select(select) if matches!(select.distinct, Distinct::On(_))) {
+            found.push(Query {
+                order: None,
+                ..query.clone()
+            });
+        }
         if order.limit.is_some() {
             let mut without = query.clone();
             without.order.iter_mut().for_each(|order| order.limit = None);
@@ -98,7 +101,8 @@ fn selects(select: &Select) -> Vec<Select> {
     };
     push(&|select| select.filter = None);
     push(&|select| select.having = None);
-    push(&|select| select.distinct = false);
+    push(&|select| select.qualify = None);
+    push(&|select| select.distinct = Distinct::No);
     push(&|select| select.grouping = Grouping::Plain);
     for place in 0..select.groups.len() {
         push(&|select| drop(select.groups.remove(place)));
@@ -111,6 +115,18 @@ fn selects(select: &Select) -> Vec<Select> {
     }
     for having in select.having.iter().flat_map(exprs) {
         push(&|select| select.having = Some(having.clone()));
+    }
+    for qualify in select.qualify.iter().flat_map(exprs) {
+        push(&|select| select.qualify = Some(qualify.clone()));
+    }
+    if let Grouping::Sets(sets) = &select.grouping
+        && sets.len() > 1
+    {
+        for place in 0..sets.len() {
+            let mut fewer = sets.clone();
+            fewer.remove(place);
+            push(&|select| select.grouping = Grouping::Sets(fewer.clone()));
+        }
     }
     for (place, item) in select.items.iter().enumerate() {
         for smaller in exprs(item) {
