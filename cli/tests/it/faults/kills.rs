@@ -14,7 +14,7 @@ const KILLS: usize = 20;
 const NODES: usize = 5;
 const REPLICATION: usize = 3;
 /// Acknowledged to each writer between two kills: every kill meets writers at work, and the run proves that each goes on after
-/// it. More than two `hsync`s have in the mean, so that the last of them was asked for after the kill: a writer that lost a
+/// it. More than one `hsync` can cover (three records, 450 kB), so that the last was asked for after the kill: a writer that lost a
 /// replica has a whole pipeline again before it can lose the next.
 const BYTES_BETWEEN_KILLS: u64 = 512 << 10;
 
