@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use quarry_dfs_wire::block::Block;
 use quarry_dfs_wire::proto::dfs_v1::{
-    CheckVolumes, DeleteReplicas, FromDataNode, RecoverBlock, ReplicateBlock, Target, VolumesChecked, from_data_node,
+    CheckVolumes, CopyFailed, DeleteReplicas, FromDataNode, RecoverBlock, ReplicateBlock, Target, VolumesChecked,
+    from_data_node,
 };
 use quarry_dfs_wire::proto::hadoop::hdfs::op_write_block_proto::BlockConstructionStage;
 use quarry_dfs_wire::proto::hadoop::hdfs::{DatanodeIdProto, DatanodeInfoProto};
@@ -41,20 +42,25 @@ impl Commands {
 
     /// Copies a replica to other DataNodes, as soon as a stream is free.
     ///
-    /// The NameNode learns of success from the targets' reports and of failure from their absence.
+    /// The NameNode learns of success from the targets' reports, and of failure from this node, in this session only: what is lost it
+    /// learns in the end from the absence of the reports.
     pub(crate) fn replicate(&self, command: ReplicateBlock) {
         let streams = if command.balancing {
             &self.node.balancing_streams
         } else {
             &self.repairs
         };
-        let (node, streams) = (Arc::clone(&self.node), Arc::clone(streams));
+        let (node, streams, outgoing) = (Arc::clone(&self.node), Arc::clone(streams), self.outgoing.clone());
         self.spawn(async move {
             let Ok(_permit) = streams.acquire_owned().await else {
                 return;
             };
+            let block_id = command.block.as_ref().map_or(0, |block| block.block_id);
             if let Err(error) = replicate(&node, command).await {
                 tracing::warn!(%error, "copy to another DataNode failed");
+                let failed = CopyFailed { block_id, error };
+                let message = from_data_node::Message::CopyFailed(failed).into_message();
+                let _ = outgoing.send(message).await;
             }
         });
     }

@@ -41,6 +41,26 @@ async fn replica_is_copied_along_a_chain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_does_not_get_through_is_told() {
+    let mut nodes = Nodes::start(2).await;
+    write_block(nodes.nodes[0].xfer_addr(), &[], ID, &bytes(100)).await;
+    let order = replicate(&nodes, &[1]);
+    let (source, target) = (nodes.uuid(0), nodes.nodes.remove(1));
+    target.shutdown().await;
+    nodes.namenode.send(&source, order).await;
+    let said = nodes
+        .namenode
+        .until(&source, "the failure", |said| !said.failed_copies.is_empty())
+        .await;
+    assert_eq!(said.failed_copies[0].block_id, ID);
+    assert!(
+        said.failed_copies[0].error.contains("connect"),
+        "{:?}",
+        said.failed_copies
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn damaged_replica_is_not_copied_but_reported() {
     let nodes = Nodes::start(2).await;
     write_block(nodes.nodes[0].xfer_addr(), &[], ID, &bytes(2_500_001)).await;

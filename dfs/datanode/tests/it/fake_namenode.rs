@@ -9,8 +9,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use quarry_dfs_wire::proto::dfs_v1::data_node_link_server::{DataNodeLink, DataNodeLinkServer};
 use quarry_dfs_wire::proto::dfs_v1::{
-    FromDataNode, FullBlockReport, Heartbeat, RecoveryResult, Register, Registered, ReplicaChange, ReplicaEvent,
-    ReportAck, ToDataNode, VolumesChecked, from_data_node, to_data_node,
+    CopyFailed, FromDataNode, FullBlockReport, Heartbeat, RecoveryResult, Register, Registered, ReplicaChange,
+    ReplicaEvent, ReportAck, ToDataNode, VolumesChecked, from_data_node, to_data_node,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
@@ -32,6 +32,7 @@ pub(crate) struct Said {
     pub(crate) heartbeats: usize,
     pub(crate) recoveries: Vec<RecoveryResult>,
     pub(crate) checks: Vec<VolumesChecked>,
+    pub(crate) failed_copies: Vec<CopyFailed>,
     pub(crate) last_heartbeat: Option<Heartbeat>,
 }
 
@@ -244,6 +245,10 @@ fn note(shared: &Shared, uuid: &str, message: FromDataNode) -> Option<u64> {
         }
         from_data_node::Message::VolumesChecked(checked) => {
             said.checks.push(checked);
+            return None;
+        }
+        from_data_node::Message::CopyFailed(failed) => {
+            said.failed_copies.push(failed);
             return None;
         }
     };

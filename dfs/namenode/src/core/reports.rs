@@ -82,7 +82,8 @@ impl Core {
             }
         }
         self.datanodes.node_mut(node).unreported = present;
-        self.replication.forget_copies_of(node);
+        let storages = &self.datanodes.node(node).storages;
+        self.replication.forget_copies_of(node, storages);
         self.place_on_rack(node);
         self.apply_wishes(node);
         self.racks_changed(racks);
@@ -163,6 +164,7 @@ impl Core {
                 }
             }
             DataNodeMessage::VolumesChecked { sequence, verified } => self.volumes_checked(node, sequence, verified),
+            DataNodeMessage::CopyFailed { block } => self.copy_failed(block, node),
             DataNodeMessage::Recovered {
                 block,
                 generation_stamp,
@@ -317,6 +319,10 @@ impl Core {
             seen.insert(*id);
         }
         self.drop_unreported(storage, &seen);
+        let lacking = self.replication.give_up_unreported(storage, &seen, &mut self.datanodes);
+        for id in lacking {
+            self.queue_block(id);
+        }
     }
 
     fn drop_unreported(&mut self, storage: StorageIx, seen: &IdSet) {

@@ -198,6 +198,10 @@ pub(super) fn message(message: from_data_node::Message) -> Result<(DataNodeMessa
             let (sequence, verified) = (checked.sequence, checked.blocks_verified);
             (DataNodeMessage::VolumesChecked { sequence, verified }, None)
         }
+        from_data_node::Message::CopyFailed(failed) => {
+            let block = BlockId(failed.block_id);
+            (DataNodeMessage::CopyFailed { block }, None)
+        }
         from_data_node::Message::RecoveryResult(result) => {
             let recovered = DataNodeMessage::Recovered {
                 block: BlockId(result.block_id),

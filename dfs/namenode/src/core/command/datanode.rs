@@ -127,6 +127,11 @@ pub enum DataNodeMessage {
         /// Replicas that it read.
         verified: u64,
     },
+    /// A copy that it was told to make did not get through.
+    CopyFailed {
+        /// Of which block.
+        block: BlockId,
+    },
     /// The end of a block recovery that it was told to run.
     Recovered {
         /// The block.

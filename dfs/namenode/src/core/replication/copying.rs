@@ -13,6 +13,8 @@ use crate::core::replicas::StorageIx;
 
 /// A pipeline node that did not report a committed block by then is no longer counted on.
 const PIPELINE_REPORT_MS: u64 = 30_000;
+/// Time before a copy that failed is ordered anew: what was in its way may pass, as when the target is just starting.
+const FAILED_COPY_RETRY_MS: u64 = 3000;
 
 impl Core {
     /// These storages are about to report a block: no copy is needed for them yet.
@@ -24,6 +26,7 @@ impl Core {
                 target,
                 source: None,
                 deadline_tick_ms,
+                until_report: self.owes_report(target),
             })
             .collect();
         if !copies.is_empty() {
@@ -38,6 +41,8 @@ impl Core {
         if self.state.blocks.find(id).is_none() {
             return;
         }
+        // What was to come there has come, or what came before is in its way.
+        self.replication.copy_arrived(id, storage, &mut self.datanodes);
         self.remove_replica(id, storage);
         let bad = self.replication.corrupt.entry(id).or_default();
         if bad.contains_key(&storage) {
@@ -63,6 +68,12 @@ impl Core {
             gone_unix_ms: None,
         });
         self.replication.retry_soon();
+    }
+
+    /// A node could not make the copies of a block that it was told to make. Those that got through in spite of it are reported yet.
+    pub(crate) fn copy_failed(&mut self, id: BlockId, source: NodeIx) {
+        let retry_tick_ms = self.now.tick_ms + FAILED_COPY_RETRY_MS;
+        self.replication.shorten_copies_of(id, source, retry_tick_ms);
     }
 
     pub(super) fn expire_copies(&mut self) {
@@ -139,6 +150,7 @@ impl Core {
             target: *target,
             source: Some(source),
             deadline_tick_ms,
+            until_report: false,
         });
         self.replication.copies.entry(block.id).or_default().extend(copies);
         for target in targets {
@@ -155,6 +167,11 @@ impl Core {
             },
         );
         true
+    }
+
+    fn owes_report(&self, storage: StorageIx) -> bool {
+        let node = self.datanodes.storage(storage).node;
+        self.datanodes.node(node).unreported.contains(&storage)
     }
 
     /// Nodes that have not said yet what they hold: a copy to them may be one that they have.

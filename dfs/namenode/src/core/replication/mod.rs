@@ -38,6 +38,8 @@ struct Copy {
     /// Who was told to copy; none for the nodes of a writer's pipeline.
     source: Option<NodeIx>,
     deadline_tick_ms: u64,
+    /// The target came back with a new connection: what it holds by its next full report is all that will come.
+    until_report: bool,
 }
 
 #[derive(Debug)]
@@ -286,15 +288,41 @@ impl Replication {
             .collect()
     }
 
-    /// A node came back with a new connection: what the old one was told is void.
-    pub(crate) fn forget_copies_of(&mut self, node: NodeIx) {
+    /// A node came back with a new connection: what the old one was told is void, and copies to it may have failed meanwhile.
+    pub(crate) fn forget_copies_of(&mut self, node: NodeIx, storages: &[StorageIx]) {
         self.to_delete.remove(&node);
-        for copies in self.copies.values_mut() {
-            for copy in copies.iter_mut().filter(|copy| copy.source == Some(node)) {
+        for copy in self.copies.values_mut().flatten() {
+            copy.until_report |= storages.contains(&copy.target);
+            if copy.source == Some(node) {
                 copy.deadline_tick_ms = 0;
                 copy.source = None;
             }
         }
+    }
+
+    /// Copies of a block that a node makes are waited for no longer than this.
+    fn shorten_copies_of(&mut self, id: BlockId, source: NodeIx, deadline_tick_ms: u64) {
+        let copies = self.copies.get_mut(&id).into_iter().flatten();
+        for copy in copies.filter(|copy| copy.source == Some(source)) {
+            copy.deadline_tick_ms = copy.deadline_tick_ms.min(deadline_tick_ms);
+        }
+    }
+
+    /// A storage that came back has said all that it holds: copies to it that are not among that do not come. The blocks concerned
+    /// are returned.
+    pub(crate) fn give_up_unreported(
+        &mut self,
+        storage: StorageIx,
+        held: &IdSet,
+        nodes: &mut DataNodes,
+    ) -> Vec<BlockId> {
+        let void = |copy: &Copy| copy.target == storage && copy.until_report;
+        let waiting = self.copies.iter().filter(|(_, copies)| copies.iter().any(void));
+        let ids: Vec<BlockId> = waiting.map(|(id, _)| *id).filter(|id| !held.contains(*id)).collect();
+        for id in &ids {
+            self.drop_copies(*id, nodes, void);
+        }
+        ids
     }
 
     /// Forgets everything about a block.

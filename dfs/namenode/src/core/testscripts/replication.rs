@@ -105,6 +105,108 @@ fn a_copy_that_never_arrives_is_ordered_anew() {
 }
 
 #[test]
+fn a_copy_whose_source_says_that_it_failed_is_ordered_anew_soon() {
+    let mut s = Script::new();
+    s.register(1..=2);
+    let (block, nodes) = s.write("/f", 1, 5);
+    s.call(Operation::SetReplication {
+        path: "/f".to_owned(),
+        replication: 2,
+    })
+    .unwrap();
+    pass_alive(&mut s, 3_000, &[1, 2]);
+    assert_eq!(replicate_orders(&mut s).len(), 1);
+    let failed = DataNodeMessage::CopyFailed { block: block.id };
+    s.say(3 - nodes[0], failed.clone());
+    pass_alive(&mut s, 20_000, &[1, 2]);
+    assert_eq!(
+        replicate_orders(&mut s),
+        [],
+        "another node's failure is not the source's"
+    );
+    s.say(nodes[0], failed);
+    pass_alive(&mut s, 2_000, &[1, 2]);
+    assert_eq!(replicate_orders(&mut s), [], "what is in the way has time to pass");
+    pass_alive(&mut s, 5_000, &[1, 2]);
+    assert_eq!(replicate_orders(&mut s), [(nodes[0], block, vec![3 - nodes[0]])]);
+}
+
+#[test]
+fn a_copy_that_its_target_does_not_have_when_it_comes_back_is_ordered_anew() {
+    let mut s = Script::new();
+    s.register(1..=2);
+    let (block, nodes) = s.write("/f", 1, 5);
+    let target = 3 - nodes[0];
+    s.call(Operation::SetReplication {
+        path: "/f".to_owned(),
+        replication: 2,
+    })
+    .unwrap();
+    pass_alive(&mut s, 3_000, &[1, 2]);
+    assert_eq!(replicate_orders(&mut s), [(nodes[0], block, vec![target])]);
+    s.step(Command::Disconnected {
+        session: SessionId(target),
+    });
+    s.connect(target, DEFAULT_RACK, GIB);
+    pass_alive(&mut s, 4_000, &[1, 2]);
+    assert_eq!(replicate_orders(&mut s), [], "it may be there for all one knows");
+    s.full_report(target, &[]);
+    pass_alive(&mut s, 4_000, &[1, 2]);
+    assert_eq!(replicate_orders(&mut s), [(nodes[0], block, vec![target])]);
+}
+
+#[test]
+fn a_copy_that_its_target_has_when_it_comes_back_is_kept() {
+    let mut s = Script::new();
+    s.register(1..=3);
+    let (block, nodes) = s.write("/f", 1, 5);
+    s.call(Operation::SetReplication {
+        path: "/f".to_owned(),
+        replication: 2,
+    })
+    .unwrap();
+    pass_alive(&mut s, 3_000, &[1, 2, 3]);
+    let target = replicate_orders(&mut s)[0].2[0];
+    s.step(Command::Disconnected {
+        session: SessionId(target),
+    });
+    s.connect(target, DEFAULT_RACK, GIB);
+    s.full_report(target, &[(block, ReplicaState::Finalized)]);
+    pass_alive(&mut s, 10_000, &[1, 2, 3]);
+    assert_eq!(replicate_orders(&mut s), []);
+    let mut expected = vec![nodes[0], target];
+    expected.sort_unstable();
+    assert_eq!(s.holders("/f"), expected);
+}
+
+/// The last of a pipeline is killed before it has the end of the block, and comes right back.
+#[test]
+fn a_pipeline_node_that_comes_back_without_the_whole_block_is_not_waited_for() {
+    let mut s = Script::new();
+    s.register(1..=3);
+    s.create("/f", 2).unwrap();
+    let located = s.add_block("/f", None);
+    let block = Block {
+        length: 5,
+        ..located.block
+    };
+    let nodes = nodes_of(&located);
+    let spare = (1..=3).find(|n| !nodes.contains(n)).unwrap();
+    s.received(nodes[0], block);
+    assert_eq!(s.call(complete("/f", Some(block))), Ok(Reply::Bool(true)));
+    pass_alive(&mut s, 4_000, &[1, 2, 3]);
+    assert_eq!(replicate_orders(&mut s), []);
+    s.step(Command::Disconnected {
+        session: SessionId(nodes[1]),
+    });
+    s.connect(nodes[1], DEFAULT_RACK, GIB);
+    let cut = Block { length: 3, ..block };
+    s.full_report(nodes[1], &[(cut, ReplicaState::Rwr)]);
+    pass_alive(&mut s, 4_000, &[1, 2, 3]);
+    assert_eq!(replicate_orders(&mut s), [(nodes[0], block, vec![spare])]);
+}
+
+#[test]
 fn surplus_is_deleted_but_not_right_after_a_start() {
     let mut s = Script::new();
     s.register(1..=3);
