@@ -8,7 +8,7 @@ use quarry_benches::args::ClusterArgs;
 use quarry_benches::conditions::cores;
 use quarry_benches::output::OutputArgs;
 
-use crate::foreign::{DUCKDB, Engine, SPARK, TRINO};
+use crate::foreign::{BALLISTA, DUCKDB, Engine, SPARK, TRINO};
 
 /// TPC-H on a Quarry cluster on this machine and on plain DataFusion over the same files, in turn.
 #[derive(Debug, Clone, Parser)]
@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// Run Trino, too: the folder of its unpacked server
     #[arg(long, value_name = "DIR")]
     trino: Option<PathBuf>,
+    /// Run Apache DataFusion Ballista, too: the program that benches/ballista builds
+    #[arg(long, value_name = "PROGRAM")]
+    ballista: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     /// Write the ratios as a picture
@@ -59,7 +62,12 @@ impl Args {
 
     /// Engines by others that take part, each with its place.
     pub(crate) fn foreign(&self) -> impl Iterator<Item = (Engine, &Path)> {
-        let engines = [(DUCKDB, &self.duckdb), (SPARK, &self.spark), (TRINO, &self.trino)];
+        let engines = [
+            (DUCKDB, &self.duckdb),
+            (SPARK, &self.spark),
+            (TRINO, &self.trino),
+            (BALLISTA, &self.ballista),
+        ];
         engines
             .into_iter()
             .filter_map(|(engine, place)| Some((engine, place.as_deref()?)))

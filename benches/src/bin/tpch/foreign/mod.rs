@@ -1,8 +1,8 @@
 //! Engines by others beside Quarry and plain DataFusion: each a program in a process of its own, over the same local files, with as many
 //! threads as the machine. Its answers are compared by their number of rows.
 //!
-//! 1. The process is `PYTHON -c SCRIPT FILES THREADS TABLE...`; the tables are folders of Parquet files under FILES. An engine that is a
-//!    folder of programs finds it in the environment, as `ENGINE_HOME`.
+//! 1. The process is `PYTHON -c SCRIPT FILES THREADS TABLE...`, or a program of its own with the same arguments behind the script; the tables are
+//!    folders of Parquet files under FILES. An engine that is a folder of programs finds it in the environment, as `ENGINE_HOME`.
 //! 2. Once it can run statements, it writes one line: `{"version": ..}`.
 //! 3. For each line `{"sql": ..}` that it reads it writes one: `{"ms": .., "rows": ..}`, or `{"error": ..}`. The time runs from the
 //!    statement's text to its last row, within the process.
@@ -31,45 +31,49 @@ const SERVE: &str = include_str!("serve.py");
 pub(crate) struct Engine {
     /// Its name in reports.
     pub(crate) name: &'static str,
-    /// What its Python runs after [`SERVE`].
-    script: &'static str,
     /// What a user names to have it.
     named_by: NamedBy,
     /// What must be there.
     needs: &'static str,
 }
 
-/// What a user names to have an engine.
+/// What a user names to have an engine, and what then runs, after [`SERVE`] if it is a script.
 #[derive(Debug, Clone, Copy)]
 enum NamedBy {
     /// A Python that has its module.
-    Python,
+    Python(&'static str),
     /// The folder of the engine, which any Python can serve.
-    Folder,
+    Folder(&'static str),
+    /// A program that speaks the protocol itself.
+    Program,
 }
 
 /// DuckDB, within the Python process.
 pub(crate) const DUCKDB: Engine = Engine {
     name: "DuckDB",
-    script: include_str!("duckdb.py"),
-    named_by: NamedBy::Python,
+    named_by: NamedBy::Python(include_str!("duckdb.py")),
     needs: "`pip install duckdb` for that Python",
 };
 
 /// Apache Spark, in a JVM below the Python process.
 pub(crate) const SPARK: Engine = Engine {
     name: "Spark",
-    script: include_str!("spark.py"),
-    named_by: NamedBy::Python,
+    named_by: NamedBy::Python(include_str!("spark.py")),
     needs: "`pip install pyspark` for that Python, and Java 17 or later",
 };
 
 /// Trino, a server below the Python process.
 pub(crate) const TRINO: Engine = Engine {
     name: "Trino",
-    script: include_str!("trino.py"),
-    named_by: NamedBy::Folder,
+    named_by: NamedBy::Folder(include_str!("trino.py")),
     needs: "an unpacked `io.trino:trino-server:476:tar.gz`, `python3`, and Java 24 or later by `java` or JAVA_HOME",
+};
+
+/// Ballista, scheduler and executor in one process.
+pub(crate) const BALLISTA: Engine = Engine {
+    name: "Ballista",
+    named_by: NamedBy::Program,
+    needs: "`cargo build --release` in benches/ballista, and the `ballista-peer` that it makes",
 };
 
 /// An engine that takes part. Its process is started anew if it ended, or if it was still busy with a statement that nobody waits for.
@@ -152,6 +156,19 @@ enum Said {
     Error { error: String },
 }
 
+/// What starts an engine, without its arguments.
+fn command(named_by: NamedBy, place: &Path) -> Command {
+    let (program, script) = match named_by {
+        NamedBy::Python(script) => (place, script),
+        NamedBy::Folder(script) => (Path::new("python3"), script),
+        NamedBy::Program => return Command::new(place),
+    };
+    let mut command = Command::new(program);
+    command.env("ENGINE_HOME", place);
+    command.arg("-c").arg(format!("{SERVE}\n{script}"));
+    command
+}
+
 /// An engine's process; dropping it ends it.
 struct Process {
     input: ChildStdin,
@@ -162,15 +179,8 @@ struct Process {
 impl Process {
     /// Starts an engine, and waits for its version.
     async fn start(engine: Engine, place: &Path, files: &Path) -> anyhow::Result<(String, Self)> {
-        let Engine {
-            name, script, needs, ..
-        } = engine;
-        let mut command = match engine.named_by {
-            NamedBy::Python => Command::new(place),
-            NamedBy::Folder => Command::new("python3"),
-        };
-        command.env("ENGINE_HOME", place);
-        command.arg("-c").arg(format!("{SERVE}\n{script}"));
+        let Engine { name, needs, .. } = engine;
+        let mut command = command(engine.named_by, place);
         command.arg(files).arg(cores().to_string());
         command.args(Table::ALL.map(Table::name));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
