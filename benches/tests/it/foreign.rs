@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::tpch::{report, tpch};
 use crate::{assert_ok, is_fetched};
 
-/// Stands in for a Python, and for the engine in it.
+/// Stands in for a Python and the engine in it, and for an engine that is a program.
 const FAKE: &str = "tests/it/fake_engine.py";
 
 fn with_queries<'a>(engine: &'a str, python: &'a str, queries: &[&'a str]) -> Vec<&'a str> {
@@ -78,6 +78,17 @@ fn another_answer_of_another_engine_fails_the_run() {
         report(dir.path())["totals"]["ok"],
         2,
         "Quarry and plain DataFusion agree"
+    );
+}
+
+#[test]
+fn an_engine_that_is_a_program_runs_without_a_script() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_ok(&tpch(dir.path(), &with_queries("--ballista", FAKE, &["6"])));
+    assert_eq!(runs(dir.path(), 0), [json!({"engine": "Ballista", "ms": [5.0]})]);
+    assert_eq!(
+        report(dir.path())["foreign"],
+        json!([{"engine": "Ballista", "version": "0.1 of a program"}])
     );
 }
 
