@@ -20,8 +20,9 @@ use datafusion::logical_expr::LogicalPlan;
 use futures::{StreamExt, TryStreamExt};
 use quarry_engine::error::{ErrorClass, SPILL_QUOTA, classify};
 use tokio::sync::mpsc;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
+use super::admission::Place;
 use super::record::{Query, QueryState};
 use crate::error::{Error, Result};
 use crate::execution::{Attempt, SharedEngine};
@@ -36,6 +37,8 @@ const WINDOW_TIME: Duration = Duration::from_secs(1);
 const MAX_RETRIES: u32 = 2;
 /// Batches between the query and its client.
 const CHANNEL_BATCHES: usize = 2;
+/// A client that takes no rows for so long is slow: its query stands aside.
+const SLOW_CLIENT: Duration = Duration::from_millis(250);
 /// How long a query that is finished, or about to be run again, waits for the figures of its tasks.
 const FIGURES_WAIT: Duration = Duration::from_secs(2);
 
@@ -155,7 +158,7 @@ impl Run {
             purpose,
             ..
         } = self;
-        let _place = match first.reads_tables() {
+        let place = match first.reads_tables() {
             true => Some(query.admission().enter(&query).await?),
             false => None,
         };
@@ -168,6 +171,7 @@ impl Run {
         };
         let mut sink = Sink {
             rows,
+            place: place.as_ref(),
             query: Arc::clone(&planner.query),
             purpose,
             released: false,
@@ -224,12 +228,13 @@ impl Planner {
 
 /// Waits until the tasks of an attempt that failed are over, or for a bounded time: until then they hold memory that the next one needs.
 async fn give_back_memory(failed: &dyn Attempt) {
-    let _ = tokio::time::timeout(FIGURES_WAIT, failed.figures()).await;
+    let _ = timeout(FIGURES_WAIT, failed.figures()).await;
 }
 
 /// Where rows go.
 struct Sink<'a> {
     rows: &'a mpsc::Sender<Result<RecordBatch>>,
+    place: Option<&'a Place>,
     query: Arc<Query>,
     purpose: Purpose,
     /// Whether any row has left: then nothing can be run again.
@@ -240,7 +245,15 @@ impl Sink<'_> {
     async fn release(&mut self, batch: RecordBatch) -> Result<()> {
         self.released = true;
         self.query.add_rows(batch.num_rows());
-        self.rows.send(Ok(batch)).await.map_err(|_| Error::Cancelled)
+        let mut send = std::pin::pin!(self.rows.send(Ok(batch)));
+        let sent = match timeout(SLOW_CLIENT, &mut send).await {
+            Ok(sent) => sent,
+            Err(_) => {
+                let _aside = self.place.map(Place::stand_aside);
+                send.await
+            }
+        };
+        sent.map_err(|_| Error::Cancelled)
     }
 }
 
@@ -288,7 +301,7 @@ async fn collect_one(
         let rows = async { Ok(attempt.execute()?.try_collect().await?) };
         let error: Error = match rows.await {
             Ok(rows) => {
-                if let Ok(figures) = tokio::time::timeout(FIGURES_WAIT, attempt.figures()).await {
+                if let Ok(figures) = timeout(FIGURES_WAIT, attempt.figures()).await {
                     planner.query.set_figures(figures);
                 }
                 return Ok(rows);
@@ -403,7 +416,7 @@ async fn hold_back(stream: &mut SendableRecordBatchStream) -> Result<Vec<RecordB
 
 /// After the last row: figures for the record, and the analyzed plan if that was asked for.
 async fn finish(attempt: &dyn Attempt, sink: &mut Sink<'_>) -> Result<()> {
-    if let Ok(figures) = tokio::time::timeout(FIGURES_WAIT, attempt.figures()).await {
+    if let Ok(figures) = timeout(FIGURES_WAIT, attempt.figures()).await {
         sink.query.set_figures(figures);
     }
     if sink.purpose == Purpose::Analyze {

@@ -195,6 +195,23 @@ async fn a_query_waits_for_its_place_and_can_be_stopped_there() {
     assert_eq!(collect(second_rows).await.unwrap(), 3);
 }
 
+#[tokio::test]
+async fn a_query_whose_client_does_not_fetch_keeps_nobody_waiting() {
+    let registry = QueryRegistry::new(AdmissionLimits {
+        at_once: Some(1),
+        patience: LONG,
+        ..AdmissionLimits::default()
+    });
+    let many = || vec![script((0..CHANNEL_BATCHES + 2).map(|_| Ok(rows(1))).collect())];
+    let (first, first_rows) = run_in(&registry, many(), Purpose::Rows, LONG);
+    wait_for(&first, QueryState::Running).await;
+    let (_second, second_rows) = run_in(&registry, many(), Purpose::Rows, LONG);
+    let second = tokio::time::timeout(LONG / 2, collect(second_rows)).await;
+    assert_eq!(second.unwrap().unwrap(), CHANNEL_BATCHES + 2);
+    assert_eq!(first.state(), QueryState::Running);
+    assert_eq!(collect(first_rows).await.unwrap(), CHANNEL_BATCHES + 2);
+}
+
 async fn wait_for(query: &Query, state: QueryState) {
     tokio::time::timeout(Duration::from_secs(30), async {
         while query.state() != state {
