@@ -13,5 +13,6 @@ pub mod limit;
 pub mod peer;
 pub mod program;
 pub mod setup;
+pub mod tpch_data;
 
 pub use quarry_benches_dfs::{conditions, output, report, samples, table};

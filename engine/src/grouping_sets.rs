@@ -10,7 +10,7 @@ use std::sync::Arc;
 use datafusion::common::Statistics;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -19,6 +19,8 @@ use datafusion::physical_plan::{
     ChildStats, ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
     Partitioning, PlanProperties, ReplaceChildrenOptions, StatisticsArgs,
 };
+
+use crate::one_input::only_input;
 
 /// Puts a [`ForgetKeysExec`] on top of each aggregate by several grouping sets.
 #[derive(Debug, Default)]
@@ -104,13 +106,8 @@ impl ExecutionPlan for ForgetKeysExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([input]) => Ok(Arc::new(Self::new(input))),
-            Err(children) => Err(DataFusionError::Internal(format!(
-                "ForgetKeysExec has one input, was given {}",
-                children.len()
-            ))),
-        }
+        let input = only_input(self.name(), children)?;
+        Ok(Arc::new(Self::new(input)))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {

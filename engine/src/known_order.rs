@@ -24,6 +24,8 @@ use datafusion_proto::physical_plan::{
 use datafusion_proto::protobuf::{PhysicalExprNode, PhysicalSortExprNodeCollection};
 use prost::Message;
 
+use crate::one_input::only_input;
+
 /// What is known of rows.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
@@ -257,13 +259,8 @@ impl ExecutionPlan for KnownOrderExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([input]) => Ok(Arc::new(Self::try_new(input, self.known.clone())?)),
-            Err(children) => Err(DataFusionError::Internal(format!(
-                "KnownOrderExec has one input, was given {}",
-                children.len()
-            ))),
-        }
+        let input = only_input(self.name(), children)?;
+        Ok(Arc::new(Self::try_new(input, self.known.clone())?))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {

@@ -25,6 +25,7 @@ pub mod functions;
 pub mod grouping_sets;
 pub mod id;
 pub mod known_order;
+pub mod one_input;
 pub mod panic_guard;
 pub mod pool;
 pub mod query_memory;

@@ -31,6 +31,7 @@ use datafusion::physical_plan::{
 use futures::Stream;
 
 use crate::error::PANICKED;
+use crate::one_input::only_input;
 
 /// Passes batches through; a panic below becomes an error.
 #[derive(Debug)]
@@ -85,13 +86,8 @@ impl ExecutionPlan for PanicGuardExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([input]) => Ok(Arc::new(Self::new(input))),
-            Err(children) => Err(DataFusionError::Internal(format!(
-                "PanicGuardExec has one input, was given {}",
-                children.len()
-            ))),
-        }
+        let input = only_input(self.name(), children)?;
+        Ok(Arc::new(Self::new(input)))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {

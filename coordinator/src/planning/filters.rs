@@ -11,7 +11,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -21,8 +21,9 @@ use datafusion::physical_plan::filter_pushdown::{
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
 };
+use quarry_engine::one_input::only_input;
 
-type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+use super::rules::{Rule, replaced};
 
 /// A rule of DataFusion that pushes filters down, kept from doing so by an ambiguous name.
 #[derive(Debug)]
@@ -34,13 +35,8 @@ impl PushFilters {
     /// Puts itself in the place of each rule among `rules` that pushes filters down.
     #[must_use]
     pub fn instead_of_own(rules: Vec<Rule>) -> Vec<Rule> {
-        let replaced = rules
-            .into_iter()
-            .map(|own| match own.name().starts_with("FilterPushdown") {
-                true => Arc::new(Self { own }) as Rule,
-                false => own,
-            });
-        replaced.collect()
+        let is_one = |name: &str| name.starts_with("FilterPushdown");
+        replaced(rules, is_one, |own| Arc::new(Self { own }))
     }
 }
 
@@ -129,13 +125,8 @@ impl ExecutionPlan for Barrier {
         children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([input]) => Ok(Arc::new(Self { input })),
-            Err(children) => Err(DataFusionError::Internal(format!(
-                "a barrier has one input, was given {}",
-                children.len()
-            ))),
-        }
+        let input = only_input(self.name(), children)?;
+        Ok(Arc::new(Self { input }))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {

@@ -13,7 +13,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode};
 
-type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+use super::rules::{Rule, replaced};
 
 /// DataFusion's rule, kept from taking one aggregate for another.
 #[derive(Debug)]
@@ -25,11 +25,11 @@ impl AnswerFromStatistics {
     /// Puts itself in the place of DataFusion's rule among `rules`.
     #[must_use]
     pub fn instead_of_own(rules: Vec<Rule>) -> Vec<Rule> {
-        let replaced = rules.into_iter().map(|own| match own.name() {
-            "aggregate_statistics" => Arc::new(Self { own }) as Rule,
-            _ => own,
-        });
-        replaced.collect()
+        replaced(
+            rules,
+            |name| name == "aggregate_statistics",
+            |own| Arc::new(Self { own }),
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use datafusion::common::Statistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::{
@@ -15,6 +15,7 @@ use datafusion::physical_plan::{
 };
 
 use super::{left, right};
+use crate::one_input::only_input;
 
 /// What an input is to its join.
 #[derive(Debug, Clone)]
@@ -74,14 +75,11 @@ impl ExecutionPlan for Input {
 
     fn replace_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children
-            .pop()
-            .ok_or_else(|| DataFusionError::Internal("an input of a join has a plan".to_owned()))?;
         Ok(Arc::new(Self {
-            input,
+            input: only_input(self.name(), children)?,
             common: Arc::clone(&self.common),
             side: self.side.clone(),
         }))

@@ -26,6 +26,7 @@ use super::file::OpenFile;
 use super::spec::{WriteSpec, WrittenFile, written_batch, written_schema};
 use super::values::{Key, part};
 use crate::files::{FileSystem, FileSystems, Location};
+use crate::one_input::only_input;
 
 /// Files that one partition of the operator has open at a time; for another one the longest is ended.
 const MAX_OPEN_FILES: usize = 64;
@@ -133,13 +134,8 @@ impl ExecutionPlan for WriteFilesExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([input]) => Ok(Arc::new(Self::new(input, Arc::clone(&self.spec), &self.attempt))),
-            Err(children) => Err(DataFusionError::Internal(format!(
-                "WriteFilesExec has one input, was given {}",
-                children.len()
-            ))),
-        }
+        let input = only_input(self.name(), children)?;
+        Ok(Arc::new(Self::new(input, Arc::clone(&self.spec), &self.attempt)))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {

@@ -140,6 +140,22 @@ pub struct Select {
     pub qualify: Option<Expr>,
 }
 
+impl Select {
+    /// A query of no columns yet, without anything that may be left out but the condition.
+    pub fn plain(from: From, filter: Option<Expr>) -> Self {
+        Self {
+            distinct: Distinct::No,
+            items: Vec::new(),
+            from,
+            filter,
+            groups: Vec::new(),
+            grouping: Grouping::Plain,
+            having: None,
+            qualify: None,
+        }
+    }
+}
+
 impl Display for Select {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("SELECT ")?;

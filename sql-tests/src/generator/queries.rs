@@ -185,20 +185,10 @@ impl<'a> Generator<'a> {
     fn select(&mut self, kinds: Option<&[Kind]>) -> Select {
         let (from, scope) = self.from();
         let filter = self.random.percent(40).then(|| self.condition(&scope, 2));
-        let mut select = Select {
-            distinct: if self.random.percent(10) {
-                Distinct::Yes
-            } else {
-                Distinct::No
-            },
-            items: Vec::new(),
-            from,
-            filter,
-            groups: Vec::new(),
-            grouping: Grouping::Plain,
-            having: None,
-            qualify: None,
-        };
+        let mut select = Select::plain(from, filter);
+        if self.random.percent(10) {
+            select.distinct = Distinct::Yes;
+        }
         match self.random.below(10) {
             0..=3 => self.aggregate(&mut select, &scope, kinds),
             4..=5 => self.windowed(&mut select, &scope, kinds),

@@ -1,6 +1,6 @@
 //! Growing queries in places of values and conditions.
 
-use super::ast::{Distinct, Expr, Grouping, Query, Select};
+use super::ast::{Expr, Query, Select};
 use super::data::Kind;
 use super::queries::{Generator, Scope};
 
@@ -12,16 +12,7 @@ impl Generator<'_> {
         self.nesting -= 1;
         let tie = self.key_condition(&inner, outer);
         let unique = tie.as_ref().map(|(_, unique)| *unique);
-        let select = Select {
-            distinct: Distinct::No,
-            items: Vec::new(),
-            from,
-            filter: tie.map(|(tie, _)| tie),
-            groups: Vec::new(),
-            grouping: Grouping::Plain,
-            having: None,
-            qualify: None,
-        };
+        let select = Select::plain(from, tie.map(|(tie, _)| tie));
         ((select, unique), inner)
     }
 
@@ -53,16 +44,7 @@ impl Generator<'_> {
             });
         }
         self.nesting -= 1;
-        let mut select = Select {
-            distinct: Distinct::No,
-            items: Vec::new(),
-            from,
-            filter,
-            groups: Vec::new(),
-            grouping: Grouping::Plain,
-            having: None,
-            qualify: None,
-        };
+        let mut select = Select::plain(from, filter);
         let kind = self.kind_in(&inner);
         match self.random.below(4) {
             0 => {

@@ -11,11 +11,11 @@ use quarry::sql::SqlClient;
 use quarry::tpch::Table;
 use quarry_benches::home::{Data, Home};
 use quarry_benches::peer::Peer;
+use quarry_benches::tpch_data::{self, SCHEMA};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use crate::args::CommonArgs;
-use crate::data::{self, SCHEMA};
 
 /// Where the beds are.
 pub(crate) struct Beds<'a> {
@@ -153,7 +153,7 @@ impl Bed {
 
 async fn load(home: &Home, options: &LocalOptions, args: &CommonArgs) -> anyhow::Result<Data> {
     let cluster = Box::pin(LocalCluster::start(options.clone())).await?;
-    let data = Box::pin(data::load(home, &cluster, args.scale, args.cluster.nodes)).await;
+    let data = Box::pin(tpch_data::load(home, &cluster, args.scale, args.cluster.nodes)).await;
     cluster.shutdown().await;
     data
 }

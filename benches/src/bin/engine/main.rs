@@ -11,8 +11,6 @@
 mod args;
 mod bed;
 mod ctas;
-#[path = "../tpch/data.rs"]
-mod data;
 mod floor;
 mod memory;
 mod placement;

@@ -1,6 +1,6 @@
 //! TPC-H on a Quarry cluster and on plain DataFusion over the same files, on one machine, in turn.
 //!
-//! 1. A cluster is started and loaded once; its files are copied out, for the peers ([`data`]).
+//! 1. A cluster is started and loaded once; its files are copied out, for the peers ([`tpch_data`]).
 //! 2. Each query runs on all engines in turn, first to warm up, then for the clock ([`run`]); engines by others take part in processes of
 //!    their own, if they are asked for ([`foreign`]).
 //! 3. Ratios and totals are shown, and written with the conditions of the run ([`report`], [`markdown`]).
@@ -9,7 +9,6 @@
 
 mod args;
 mod chart;
-mod data;
 mod foreign;
 mod markdown;
 mod report;
@@ -26,10 +25,10 @@ use quarry_benches::output::write_file;
 use quarry_benches::peer::Peer;
 use quarry_benches::program;
 use quarry_benches::setup::Setup;
+use quarry_benches::tpch_data::{self, SCHEMA};
 use tokio::runtime::Handle;
 
 use args::Args;
-use data::SCHEMA;
 use foreign::Foreign;
 use report::{Line, Pick, Report, Version};
 use run::Race;
@@ -62,7 +61,7 @@ async fn measure(
 ) -> anyhow::Result<(Data, Vec<Line>, Vec<Version>)> {
     let data = match found {
         Some(data) => data,
-        None => Box::pin(data::load(home, cluster, args.scale, args.cluster.nodes)).await?,
+        None => Box::pin(tpch_data::load(home, cluster, args.scale, args.cluster.nodes)).await?,
     };
     let mut race = race(args, home, cluster, runtime).await?;
     let mut lines = Vec::with_capacity(QUERIES.len());

@@ -19,13 +19,14 @@ use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJo
 use datafusion::physical_plan::projection::ProjectionExec;
 
 use super::super::estimate::estimate;
+use super::super::plain_columns::plain_columns;
 use super::graph::{Expression, Graph, Reduction, Relation, renumber};
 use super::order::MAX_RELATIONS;
 
 /// Whether `plan` is a join that is taken apart, perhaps below projections and filters.
 pub(super) fn is_chain(plan: &Arc<dyn ExecutionPlan>) -> bool {
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        return plain_columns(projection).is_some() && is_chain(projection.input());
+        return plain_columns(projection.expr()).is_some() && is_chain(projection.input());
     }
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
         return plan.fetch().is_none() && !is_volatile(filter.predicate()) && is_chain(filter.input());
@@ -48,12 +49,6 @@ pub(super) fn is_chain(plan: &Arc<dyn ExecutionPlan>) -> bool {
 
 fn is_calm(filter: Option<&JoinFilter>) -> bool {
     filter.is_none_or(|filter| !is_volatile(filter.expression()))
-}
-
-/// The columns that a projection passes through, if it does nothing else.
-fn plain_columns(projection: &ProjectionExec) -> Option<Vec<usize>> {
-    let column = |expression: &Expression| expression.downcast_ref::<Column>().map(Column::index);
-    projection.expr().iter().map(|item| column(&item.expr)).collect()
 }
 
 impl Graph {
@@ -89,7 +84,7 @@ impl Parts {
         }
         if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
             let columns = self.take(projection.input())?;
-            return Ok(columns.map(|columns| pick(&columns, plain_columns(projection).as_deref())));
+            return Ok(columns.map(|columns| pick(&columns, plain_columns(projection.expr()).as_deref())));
         }
         if let Some(filter) = plan.downcast_ref::<FilterExec>() {
             let Some(columns) = self.take(filter.input())? else {

@@ -2,9 +2,6 @@
 //!
 //! [`OrderJoins`](super::OrderJoins) minds memory in the chains that it puts together. This rule minds it in all other joins: outer joins,
 //! mark joins, chains with a relation of unknown size.
-//!
-//! It also repartitions by their keys those joins whose build side cannot be copied to all tasks, because rows of it are part of the result. The
-//! execution crate would do so, too, but after aggregates and windows above have been given a repartition of their own, by the same keys.
 
 use std::sync::Arc;
 
@@ -16,18 +13,18 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode, SortMergeJoinExec};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use super::super::estimate::estimate;
 use super::graph::{Expression, renumber};
-use super::sizes::{Side, Sizes, can_be_copied};
+use super::sizes::{Side, Sizes};
 
 /// Takes hash joins away where their build side is expected not to fit.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct SortLargeJoins;
+pub struct SortLargeJoins;
 
 impl PhysicalOptimizerRule for SortLargeJoins {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
@@ -58,7 +55,7 @@ fn instead(node: &Arc<dyn ExecutionPlan>, sizes: Sizes) -> Result<Option<Arc<dyn
         return Ok(None);
     }
     if !is_too_large(join, sizes) {
-        return apart(join, sizes);
+        return Ok(None);
     }
     if let Some(swapped) = with_sides_exchanged(join, sizes)? {
         return Ok(Some(swapped));
@@ -67,21 +64,6 @@ fn instead(node: &Arc<dyn ExecutionPlan>, sizes: Sizes) -> Result<Option<Arc<dyn
         return Ok(None);
     }
     by_sorting(join).map(Some)
-}
-
-/// The join with both sides repartitioned, if several tasks have to share it and cannot each have its build side.
-fn apart(join: &HashJoinExec, sizes: Sizes) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let copied = *join.partition_mode() == PartitionMode::CollectLeft;
-    let in_parts = |side: &Arc<dyn ExecutionPlan>| side.output_partitioning().partition_count() > 1;
-    if !copied || !sizes.is_shared() || can_be_copied(*join.join_type()) {
-        return Ok(None);
-    }
-    // Two sides of one partition are one task's work, which needs no exchange.
-    if !in_parts(join.left()) && !in_parts(join.right()) {
-        return Ok(None);
-    }
-    let builder = join.builder().with_partition_mode(PartitionMode::Partitioned);
-    builder.build_exec().map(Some)
 }
 
 fn side(plan: &Arc<dyn ExecutionPlan>) -> Option<Side> {

@@ -4,7 +4,7 @@
 //! a chain of joins apart ([`apart`], [`graph`]), searches the cheapest order with semi and anti joins taking part ([`order`]), and builds the plan
 //! again ([`assemble`], [`sizes`]). On the way it sends what filters one relation below the aggregates of others
 //! ([`through_aggregate`]). A chain with a relation of unknown size stays as it was written. What would not fit in memory afterwards is joined by
-//! sorting ([`by_sorting`]).
+//! sorting ([`by_sorting`]), and what cannot be broadcast is repartitioned ([`repartition`]).
 
 mod apart;
 mod assemble;
@@ -13,6 +13,7 @@ mod canonical;
 mod graph;
 mod order;
 mod prefilter;
+mod repartition;
 mod sizes;
 mod through_aggregate;
 
@@ -22,34 +23,15 @@ use datafusion::arrow::datatypes::{FieldRef, Schema};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 
-use quarry_engine::grouping_sets::ForgetKeys;
 pub use sizes::PlanningOptions;
 
-use super::filters::PushFilters;
-use super::statistics::AnswerFromStatistics;
 use assemble::Assembler;
-use by_sorting::SortLargeJoins;
+pub(super) use by_sorting::SortLargeJoins;
 use graph::Graph;
+pub(super) use repartition::RepartitionJoins;
 use sizes::Sizes;
-
-/// The rules of the physical optimizer, first what is not to be relied on, and join ordering among them: after DataFusion chose sides by what it knows, before
-/// exchanges are placed. Filters are pushed down by [`PushFilters`], statistics used by [`AnswerFromStatistics`].
-#[must_use]
-pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let rules = PushFilters::instead_of_own(PhysicalOptimizer::new().rules);
-    let mut rules = AnswerFromStatistics::instead_of_own(rules);
-    let place = rules
-        .iter()
-        .position(|rule| rule.name() == "join_selection")
-        .map_or(0, |index| index + 1);
-    rules.insert(place, Arc::new(SortLargeJoins));
-    rules.insert(place, Arc::new(OrderJoins));
-    rules.insert(0, Arc::new(ForgetKeys));
-    rules
-}
 
 /// Orders joins by their estimated cost. `datafusion.optimizer.join_reordering = false` switches it off.
 #[derive(Debug, Clone, Copy)]

@@ -18,6 +18,7 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use super::graph::{Expression, columns_of, renumber, with_columns};
 use super::sizes::{Side, Sizes};
 use crate::planning::estimate::{Estimate, estimate, shared_domain};
+use crate::planning::plain_columns::plain_columns;
 
 /// Bytes of a key on its way, roughly.
 const KEY_BYTES: f64 = 16.0;
@@ -103,7 +104,7 @@ fn with_keys_of(
 /// Expressions over what a plan gives, without reading the columns that only its other columns need.
 fn only(expressions: Vec<ProjectionExpr>, plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     if let Some(renamed) = plan.downcast_ref::<ProjectionExec>()
-        && let Some(sources) = plain_columns(renamed)
+        && let Some(sources) = plain_columns(renamed.expr())
     {
         let input = renamed.input();
         return only(over(expressions, &input.schema(), |column| sources[column])?, input);
@@ -133,14 +134,6 @@ fn only_filtered(expressions: Vec<ProjectionExpr>, filter: &FilterExec) -> Resul
         .with_default_selectivity(filter.default_selectivity())?;
     let expressions = over(expressions, &filtered.schema(), position)?;
     Ok(Arc::new(ProjectionExec::try_new(expressions, Arc::new(filtered))?))
-}
-
-/// The columns that a projection gives, if it computes nothing.
-fn plain_columns(projection: &ProjectionExec) -> Option<Vec<usize>> {
-    let expressions = projection.expr().iter();
-    expressions
-        .map(|expression| Some(expression.expr.downcast_ref::<Column>()?.index()))
-        .collect()
 }
 
 /// Expressions over the columns of `schema`, by their new numbers.

@@ -20,6 +20,7 @@ use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 
+use super::super::rules::physical_rules;
 use super::*;
 
 /// A table of which only the statistics exist.

@@ -9,11 +9,10 @@ use datafusion::common::stats::Precision;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::projection::ProjectionExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use quarry_engine::formats::reading::file_scan;
 
+use super::super::plain_columns::plain_columns;
 use super::columns::{as_views, pinned};
 use super::{Positions, Viewed};
 
@@ -29,7 +28,7 @@ pub(super) fn viewed(plan: &Arc<dyn ExecutionPlan>, plain: &Positions) -> Result
     if !scan.output_ordering.is_empty() || scan.output_partitioning.is_some() {
         return Ok(None);
     }
-    let Some(outputs) = plain_outputs(source) else {
+    let Some(outputs) = source.projection().and_then(plain_columns) else {
         return Ok(None);
     };
     let schema = scan.file_source().table_schema();
@@ -60,13 +59,6 @@ pub(super) fn viewed(plan: &Arc<dyn ExecutionPlan>, plain: &Positions) -> Result
         plan: DataSourceExec::from_data_source(scan),
         views,
     }))
-}
-
-/// The table's columns that a scan gives; `None` if it computes something.
-fn plain_outputs(source: &ParquetSource) -> Option<Vec<usize>> {
-    let expressions = source.projection()?.iter();
-    let column = |expression: &ProjectionExpr| Some(expression.expr.downcast_ref::<Column>()?.index());
-    expressions.map(column).collect()
 }
 
 fn with_views(source: &ParquetSource, schema: &TableSchema, views: &Positions) -> Result<Option<Arc<dyn FileSource>>> {

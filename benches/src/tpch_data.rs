@@ -1,17 +1,17 @@
-//! The data: loaded into the cluster, and copied out of it byte for byte.
+//! TPC-H's data: loaded into the cluster, and copied out of it byte for byte.
 
 use std::path::Path;
 
+use crate::home::{Data, Home};
+use crate::samples::milliseconds;
 use anyhow::{Context, ensure};
 use quarry::local::LocalCluster;
 use quarry::tpch::{self, LoadArgs, Loaded, Table};
-use quarry_benches::home::{Data, Home};
-use quarry_benches::samples::milliseconds;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
 /// Schema that the benchmark loads.
-pub(crate) const SCHEMA: &str = "tpch";
+pub const SCHEMA: &str = "tpch";
 /// Directory of the file system for the tables.
 const DIRECTORY: &str = "/tpch";
 /// Bytes copied at once.
@@ -21,7 +21,7 @@ const PIECE: u64 = 8 << 20;
 ///
 /// # Errors
 /// The load failed, or a copy.
-pub(crate) async fn load(home: &Home, cluster: &LocalCluster, scale: f64, nodes: u16) -> anyhow::Result<Data> {
+pub async fn load(home: &Home, cluster: &LocalCluster, scale: f64, nodes: u16) -> anyhow::Result<Data> {
     let args = LoadArgs {
         scale,
         schema: SCHEMA.into(),
