@@ -30,6 +30,7 @@ use crate::flight_sql::{FlightSql, Lifetimes, MAX_REQUEST_BYTES};
 use crate::members::WorkerState;
 use crate::planning_thread::PlanningThreads;
 use crate::query::QueryRegistry;
+use crate::query::trace::TraceCalls;
 use crate::session::Sessions;
 use crate::statement::Dispatcher;
 use crate::system::{SystemTables, WorkerRow};
@@ -249,6 +250,7 @@ impl Shared {
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .http2_adaptive_window(Some(true))
+            .layer(TraceCalls)
             .add_service(flight)
             .add_service(execution.membership().service())
             .serve_with_incoming_shutdown(incoming(listener), stop.clone().cancelled_owned());

@@ -168,6 +168,11 @@ impl SystemTables {
                 text(rows.iter().map(|(progress, _)| progress.error.clone())),
                 true,
             ),
+            (
+                "trace_id",
+                text(rows.iter().map(|(_, query)| query.trace.as_deref().map(str::to_owned))),
+                true,
+            ),
         ])
     }
 

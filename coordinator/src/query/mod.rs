@@ -8,6 +8,7 @@ pub mod record;
 pub mod registry;
 pub mod results;
 pub mod run;
+pub(crate) mod trace;
 
 pub use admission::{Admission, AdmissionLimits};
 pub use record::{Query, QueryState};

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
+use super::trace;
 use crate::error::{Error, ErrorKind};
 use crate::execution::{AttemptView, TaskStatus};
 
@@ -71,6 +72,8 @@ pub struct Query {
     pub user: String,
     /// Text, cut if very long.
     pub sql: String,
+    /// The trace of its client that it belongs to: 32 hexadecimal digits.
+    pub trace: Option<Arc<str>>,
     /// When it came.
     pub started: SystemTime,
     /// Fires to stop it.
@@ -119,6 +122,7 @@ impl Query {
             session,
             user: user.to_owned(),
             sql: sql[..sql.floor_char_boundary(MAX_SQL)].to_owned(),
+            trace: trace::current(),
             started: SystemTime::now(),
             cancel: CancellationToken::new(),
             admission: Arc::clone(admission),
