@@ -21,6 +21,7 @@ use crate::formats::source::FormatSource;
 use crate::grouping_sets::ForgetKeysExec;
 use crate::known_order::KnownOrderExec;
 use crate::panic_guard::PanicGuardExec;
+use crate::row_numbers::RowNumbersExec;
 use crate::write::{WriteFilesExec, WriteSpec};
 
 /// Name of [`PanicGuardExec`] on the wire. Never reuse it for something else.
@@ -31,6 +32,8 @@ const WRITE_FILES: &[u8] = b"quarry.write_files.v1:";
 const SCAN: &[u8] = b"quarry.scan.v1:";
 /// Name of [`ForgetKeysExec`] on the wire. Never reuse it for something else.
 const FORGET_KEYS: &[u8] = b"quarry.forget_keys.v1";
+/// Name of [`RowNumbersExec`] on the wire. Never reuse it for something else.
+const ROW_NUMBERS: &[u8] = b"quarry.row_numbers.v1";
 /// Begins a [`KnownOrderExec`] on the wire; what is known follows. Never reuse it for something else.
 const KNOWN_ORDER: &[u8] = b"quarry.known_order.v1:";
 
@@ -66,6 +69,7 @@ impl PhysicalExtensionCodec for EngineCodec {
         match (buf, inputs) {
             (PANIC_GUARD, [input]) => Ok(Arc::new(PanicGuardExec::new(Arc::clone(input)))),
             (FORGET_KEYS, [input]) => Ok(Arc::new(ForgetKeysExec::new(Arc::clone(input)))),
+            (ROW_NUMBERS, [input]) => Ok(Arc::new(RowNumbersExec::new(Arc::clone(input)))),
             (known, [input]) if known.starts_with(KNOWN_ORDER) => {
                 let context = PhysicalPlanDecodeContext::new(context, self);
                 let known = &known[KNOWN_ORDER.len()..];
@@ -100,6 +104,10 @@ impl PhysicalExtensionCodec for EngineCodec {
         }
         if node.is::<ForgetKeysExec>() {
             buf.extend_from_slice(FORGET_KEYS);
+            return Ok(());
+        }
+        if node.is::<RowNumbersExec>() {
+            buf.extend_from_slice(ROW_NUMBERS);
             return Ok(());
         }
         if let Some(scan) = self.encode_scan(&node, converter)? {

@@ -3,7 +3,7 @@
 //! - [`session`]: options, functions and the runtime environment (memory, spill, object stores) of both sides; [`query_memory`]: a query's part of it
 //! - [`formats`]: tables over files, from their definition to a scan of block-aligned splits
 //! - [`split`]: how files are cut along blocks; [`files`]: where files and their blocks are looked up
-//! - [`codec`], [`panic_guard`], [`yielding`], [`bounded_loop`], [`known_order`], [`grouping_sets`]: our own plan operators and rules, and how they travel; [`channels`]: the connections they travel on
+//! - [`codec`], [`panic_guard`], [`yielding`], [`bounded_loop`], [`known_order`], [`grouping_sets`], [`row_numbers`], [`sieved_join`]: our own plan operators and rules, and how they travel; [`channels`]: the connections they travel on
 //! - [`write`](mod@write): rows on their way into new files, beside the nodes that make them
 //! - [`pool`]: memory whose refusals name the setting
 //! - [`functions`]: functions in the place of some of DataFusion's
@@ -23,6 +23,7 @@ pub mod files;
 pub mod formats;
 pub mod functions;
 pub mod grouping_sets;
+mod hidden_input;
 pub mod id;
 pub mod known_order;
 pub mod one_input;
@@ -30,7 +31,9 @@ pub mod panic_guard;
 pub mod pool;
 pub mod query_memory;
 pub mod registration;
+pub mod row_numbers;
 pub mod session;
+pub mod sieved_join;
 pub mod split;
 pub mod write;
 pub mod yielding;

@@ -18,6 +18,7 @@ use quarry_engine::formats::reading::count_bytes;
 use quarry_engine::functions::register_functions;
 use quarry_engine::query_memory::QueryPools;
 use quarry_engine::session::{QuarryOptions, apply_engine_options, fit_to_memory, unpack_execution_options};
+use quarry_engine::sieved_join::sieve_joins;
 
 /// Makes the sessions of tasks.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     fn rewrite(&self, event: WorkerPlanRewriteEvent<'_>) -> Result<WorkerPlanRewriteEventResponse> {
-        let plan = bound_loops(event.plan)?;
+        let plan = sieve_joins(bound_loops(event.plan)?)?;
         count_bytes(plan, &self.files, &self.runtime).map(WorkerPlanRewriteEventResponse::new)
     }
 }

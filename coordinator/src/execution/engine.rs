@@ -23,6 +23,7 @@ use quarry_engine::id::QueryId;
 use quarry_engine::panic_guard::GuardPanics;
 use quarry_engine::query_memory::{QueryPools, default_query_memory};
 use quarry_engine::session::{MIN_PARTITIONS, RuntimeOptions, fit_to_memory, runtime_env, session_config};
+use quarry_engine::sieved_join::sieve_joins;
 use quarry_engine::write::WritePlanner;
 use quarry_engine::yielding::YieldInJoins;
 use serde::{Deserialize, Serialize};
@@ -254,7 +255,7 @@ impl Execution {
     ) -> Result<Box<dyn Attempt>> {
         let shared = &self.shared;
         Ok(Box::new(LocalAttempt {
-            plan: count_bytes(bound_loops(plan)?, shared.tables.files(), &shared.runtime)?,
+            plan: count_bytes(sieve_joins(bound_loops(plan)?)?, shared.tables.files(), &shared.runtime)?,
             context: state.task_ctx(),
             reason,
             cpu: shared.cpu.handle().clone(),

@@ -3,11 +3,10 @@
 //! [`Traced`] reads the header of each call and remembers it while the call is worked on; a query that begins meanwhile takes it over. A header
 //! that is not as it should be means none, as the specification wants it.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures::future::BoxFuture;
+use tokio::task::futures::TaskLocalFuture;
 use tonic::codegen::http::{HeaderMap, Request};
 use tower::{Layer, Service};
 
@@ -21,11 +20,6 @@ tokio::task_local! {
 /// The id of the trace that the running call belongs to: 32 hexadecimal digits.
 pub(super) fn current() -> Option<Arc<str>> {
     CURRENT.try_with(Clone::clone).ok().flatten()
-}
-
-/// `work` as a part of a trace.
-async fn within<T>(trace: Option<Arc<str>>, work: impl Future<Output = T>) -> T {
-    CURRENT.scope(trace, work).await
 }
 
 /// The trace that the headers of a call name.
@@ -67,11 +61,10 @@ pub(crate) struct Traced<S> {
 impl<S, B> Service<Request<B>> for Traced<S>
 where
     S: Service<Request<B>>,
-    S::Future: Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+    type Future = TaskLocalFuture<Option<Arc<str>>, S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -79,7 +72,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let trace = trace_of(request.headers());
-        Box::pin(within(trace, self.inner.call(request)))
+        CURRENT.scope(trace, self.inner.call(request))
     }
 }
 

@@ -1,24 +1,17 @@
-//! The inputs of a bounded join. Nobody but the join sees them.
+//! What happens to the inputs of a bounded join.
 
-use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
-use datafusion::common::Statistics;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::{
-    ChildStats, ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
-    ReplaceChildrenOptions, StatisticsArgs,
-};
+use datafusion::physical_plan::ExecutionPlan;
 
 use super::{left, right};
-use crate::one_input::only_input;
+use crate::hidden_input::Passage;
 
 /// What an input is to its join.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum Side {
     /// Its rows are counted.
     Left(left::Shared),
@@ -35,75 +28,26 @@ pub(super) struct Common {
     pub(super) context: OnceLock<Arc<TaskContext>>,
 }
 
-/// An input of the join.
+/// The way of an input's rows to the join.
 #[derive(Debug)]
-pub(super) struct Input {
-    pub(super) input: Arc<dyn ExecutionPlan>,
+pub(super) struct ToJoin {
     pub(super) common: Arc<Common>,
     pub(super) side: Side,
 }
 
-impl DisplayAs for Input {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Input")
-    }
-}
-
-impl ExecutionPlan for Input {
-    fn name(&self) -> &str {
-        "Input"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn apply_expressions(
+impl Passage for ToJoin {
+    fn execute(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self {
-            input: only_input(self.name(), children)?,
-            common: Arc::clone(&self.common),
-            side: self.side.clone(),
-        }))
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        input: &Arc<dyn ExecutionPlan>,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         let context = self.common.context.get().cloned().unwrap_or(context);
-        let start = || self.input.execute(partition, context);
+        let start = || input.execute(partition, context);
         let left_rows = &self.common.left_rows;
         match &self.side {
             Side::Left(execution) => left::execute(execution, left_rows, start),
             Side::Right => Ok(right::slices(start()?, left_rows)),
         }
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        Ok(Arc::clone(&inputs[0]))
     }
 }

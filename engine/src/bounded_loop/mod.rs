@@ -29,7 +29,9 @@ use datafusion::physical_plan::{
     PlanProperties, ReplaceChildrenOptions, StatisticsArgs,
 };
 
-use input::{Common, Input, Side};
+use input::{Common, Side, ToJoin};
+
+use crate::hidden_input::HiddenInput;
 
 /// Bounds each nested-loop join of a plan that is about to be executed here.
 ///
@@ -58,7 +60,7 @@ pub fn bounded(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Execution
 /// A nested-loop join over inputs that it counts and slices.
 #[derive(Debug)]
 struct BoundedLoopExec {
-    /// The join over `inputs`, each as an [`Input`].
+    /// The join over `inputs`, each as a [`HiddenInput`].
     join: Arc<dyn ExecutionPlan>,
     inputs: Vec<Arc<dyn ExecutionPlan>>,
     common: Arc<Common>,
@@ -75,12 +77,9 @@ impl BoundedLoopExec {
             )));
         };
         let common = Arc::new(Common::default());
-        let part = |input: &Arc<dyn ExecutionPlan>, side| -> Arc<dyn ExecutionPlan> {
-            Arc::new(Input {
-                input: Arc::clone(input),
-                common: Arc::clone(&common),
-                side,
-            })
+        let part = |input, side| {
+            let common = Arc::clone(&common);
+            HiddenInput::plan(input, ToJoin { common, side })
         };
         let parts = vec![
             part(left, Side::Left(left::Shared::default())),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use datafusion::arrow::array::{Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -32,6 +33,19 @@ fn sorted_lines(batches: &[RecordBatch]) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     lines.join("\n")
+}
+
+#[tokio::test]
+async fn a_recursive_query_reads_its_left_sides_anew() {
+    let context = SessionContext::new();
+    let sql = "with recursive steps as (select 1 as n union all \
+            select max(n) * 2 from (select s.n from steps s join generate_series(1, 3) g(x) on s.n * 7 > g.x) t having max(n) < 200) \
+        select count(*), max(n) from steps";
+    let expected = text(&context, planned(&context, sql).await).await;
+    assert!(expected.contains("256"), "{expected}");
+    let bounded = bound_loops(planned(&context, sql).await).unwrap();
+    let found = tokio::time::timeout(Duration::from_secs(60), text(&context, bounded)).await;
+    assert_eq!(found.unwrap(), expected);
 }
 
 #[tokio::test]

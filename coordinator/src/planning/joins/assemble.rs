@@ -16,6 +16,7 @@ use datafusion::physical_plan::joins::{
 };
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
+use super::by_row_numbers::SemiJoin;
 use super::by_sorting::{keys_are_sortable, project};
 use super::graph::{Condition, Expression, Graph, Reduction, columns_of, renumber, with_columns};
 use super::order::{Problem, Set, Tree, bit, within};
@@ -282,6 +283,23 @@ impl Assembler<'_> {
             .iter()
             .copied()
             .eq(0..result_columns(join_type, &left, &right));
+        let semi = SemiJoin {
+            build: &left.plan,
+            probe: &right.plan,
+            on: &on,
+            filter: filter.as_ref(),
+            output: positions.clone(),
+        };
+        if join_type == JoinType::LeftSemi
+            && !on.is_empty()
+            && let Some(plan) = semi.by_row_numbers(build, probe, &self.sizes)?
+        {
+            return Ok(Part {
+                plan,
+                columns: output,
+                set,
+            });
+        }
         let projection = (!all).then_some(positions);
         if on.is_empty() {
             return self.without_keys(left, right, filter, projection, output, set);

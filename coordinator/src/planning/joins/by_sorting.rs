@@ -24,7 +24,7 @@ use super::sizes::{Side, Sizes};
 
 /// Takes hash joins away where their build side is expected not to fit.
 #[derive(Debug, Clone, Copy)]
-pub struct SortLargeJoins;
+pub(crate) struct SortLargeJoins;
 
 impl PhysicalOptimizerRule for SortLargeJoins {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {

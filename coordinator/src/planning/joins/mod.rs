@@ -8,6 +8,7 @@
 
 mod apart;
 mod assemble;
+mod by_row_numbers;
 mod by_sorting;
 mod canonical;
 mod graph;

@@ -66,7 +66,7 @@ fn is_read_in_place(plan: &Arc<dyn ExecutionPlan>) -> bool {
 }
 
 /// Part of the probe side's rows that is expected to match.
-fn matching(build: &Estimate, probe: &Estimate, on: &[(Expression, Expression)]) -> f64 {
+pub(super) fn matching(build: &Estimate, probe: &Estimate, on: &[(Expression, Expression)]) -> f64 {
     let position = |expression: &Expression| Some(expression.downcast_ref::<Column>()?.index());
     let of_key = |(of_build, of_probe): &(Expression, Expression)| {
         let (of_build, of_probe) = (position(of_build)?, position(of_probe)?);

@@ -16,7 +16,7 @@ use super::sizes::{Sizes, can_be_copied};
 
 /// Repartitions joins that are not broadcast.
 #[derive(Debug, Clone, Copy)]
-pub struct RepartitionJoins;
+pub(crate) struct RepartitionJoins;
 
 impl PhysicalOptimizerRule for RepartitionJoins {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {

@@ -96,6 +96,14 @@ impl Sizes {
         self.tasks > 1.0 && small && saved > probe * MOST && saved > cost * MARGIN
     }
 
+    /// Whether a semi join that gives rows of its build side gets copies of them, numbered, in each task. Else both sides are repartitioned.
+    /// `matching` is the part of the probe side's rows that is expected to match: each of them gives a row.
+    pub(super) fn copies_of_numbered(&self, build: Side, probe: Side, matching: f64) -> bool {
+        let far_less = build.bytes + probe.bytes >= build.bytes * self.tasks * FAR_LESS;
+        let pays = far_less && matching < 1.0 - MOST && self.broadcast(JoinType::Inner, build, probe);
+        self.is_shared() && pays && !self.exceeds_memory(build)
+    }
+
     /// Whether a hash table of the build side would not fit, spread over all tasks.
     pub(super) fn exceeds_memory(&self, build: Side) -> bool {
         self.always_sort || self.exceeds_limit(build.bytes / self.tasks)
@@ -180,6 +188,32 @@ mod tests {
         assert!(!three.prefilter(side(5e4), 1.5e5, 3.8e6, 1e6), "most rows match");
         assert!(!three.prefilter(side(3e6), 3e6, 1e9, 0.99e9), "too many keys");
         assert!(!sizes(1, 0).prefilter(side(5e4), 1e5, 3.8e6, 3.6e6), "nothing is sent");
+    }
+
+    #[test]
+    fn numbered_rows_are_copied_where_few_rows_of_a_far_larger_side_match() {
+        let three = sizes(3, 0);
+        assert!(three.copies_of_numbered(side(5e4), side(3.8e6), 0.04));
+        assert!(
+            !three.copies_of_numbered(side(5e4), side(3.8e6), 0.5),
+            "each match is a row to be sent"
+        );
+        assert!(
+            !three.copies_of_numbered(side(5e4), side(4e5), 0.04),
+            "moving both sides is little more"
+        );
+        assert!(
+            !three.copies_of_numbered(side(3e7), side(1e9), 0.01),
+            "too large to be copied"
+        );
+        assert!(
+            !sizes(1, 0).copies_of_numbered(side(5e4), side(3.8e6), 0.04),
+            "nothing is sent"
+        );
+        assert!(
+            !sizes(3, 1 << 10).copies_of_numbered(side(5e4), side(3.8e6), 0.04),
+            "it would not fit"
+        );
     }
 
     #[test]
