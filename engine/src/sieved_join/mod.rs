@@ -19,6 +19,8 @@ use datafusion::common::{JoinType, NullEquality, Statistics};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::{
@@ -49,7 +51,8 @@ pub fn sieve_joins(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan
     .data()
 }
 
-/// The key by which the probe side can be sieved: the first of integers, if rows that match nothing are none of the result.
+/// The key by which the probe side can be sieved, if rows that match nothing are none of the result: the first of integers that is a column of the build
+/// side, whose values take no memory beside the join's, and the same whenever it is computed.
 fn key_of(node: &Arc<dyn ExecutionPlan>) -> Option<Key> {
     let join = node.downcast_ref::<HashJoinExec>()?;
     let only_matches = match join.join_type() {
@@ -66,11 +69,12 @@ fn key_of(node: &Arc<dyn ExecutionPlan>) -> Option<Key> {
         return None;
     }
     let (left, right) = (join.left().schema(), join.right().schema());
-    let is_integer = |(of_left, of_right): &&Key| {
+    let fits = |(of_left, of_right): &&Key| {
         let types = of_left.data_type(&left).ok().zip(of_right.data_type(&right).ok());
-        types.is_some_and(|(of_left, of_right)| of_left == of_right && key_set::has_sets(&of_left))
+        let integers = types.is_some_and(|(of_left, of_right)| of_left == of_right && key_set::has_sets(&of_left));
+        integers && of_left.is::<Column>() && !is_volatile(of_right)
     };
-    join.on().iter().find(is_integer).cloned()
+    join.on().iter().find(fits).cloned()
 }
 
 /// A hash join over inputs that note keys and sieve rows.
