@@ -50,15 +50,32 @@ fn cell(lines: &[String]) -> String {
     }
     let lines: Vec<String> = lines
         .iter()
-        .map(|line| format!("`{}`", line.trim_start().replace('`', "'").replace('|', "\\|")))
+        .map(|line| format!("`{}`", visible(line.trim_start()).replace('`', "'").replace('|', "\\|")))
         .collect();
     lines.join("<br>")
+}
+
+/// Control characters as Rust writes them: with a NUL in it the page would be no text.
+fn visible(line: &str) -> String {
+    let mut visible = String::with_capacity(line.len());
+    for character in line.chars() {
+        match character.is_control() {
+            true => visible.extend(character.escape_default()),
+            false => visible.push(character),
+        }
+    }
+    visible
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn control_characters_can_be_seen() {
+        assert_eq!(cell(&["dir '\0\u{1}\t'".to_owned()]), "`dir '\\u{0}\\u{1}\\t'`");
+    }
 
     #[test]
     fn a_row_has_both_answers() {

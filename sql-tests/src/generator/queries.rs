@@ -1,6 +1,6 @@
 //! Growing whole queries: sources and joins, groups, windows, subqueries, set operations, order and limit.
 
-use super::ast::{Body, Distinct, Expr, From, Grouping, Order, Query, Select};
+use super::ast::{Body, Distinct, Expr, From, Order, Query, Select};
 use super::data::{Kind, Table};
 use super::random::Random;
 use super::windows::Seen;

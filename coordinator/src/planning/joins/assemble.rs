@@ -283,38 +283,33 @@ impl Assembler<'_> {
             .iter()
             .copied()
             .eq(0..result_columns(join_type, &left, &right));
-        let semi = SemiJoin {
-            build: &left.plan,
-            probe: &right.plan,
-            on: &on,
-            filter: filter.as_ref(),
-            output: positions.clone(),
-        };
-        if join_type == JoinType::LeftSemi
-            && !on.is_empty()
-            && let Some(plan) = semi.by_row_numbers(build, probe, &self.sizes)?
-        {
-            return Ok(Part {
-                plan,
-                columns: output,
-                set,
-            });
-        }
-        let projection = (!all).then_some(positions);
+        let projection = (!all).then(|| positions.clone());
         if on.is_empty() {
             return self.without_keys(left, right, filter, projection, output, set);
         }
+        if join_type == JoinType::LeftSemi {
+            let semi = SemiJoin {
+                build: &left.plan,
+                probe: &right.plan,
+                on: &on,
+                filter: filter.as_ref(),
+                output: positions,
+            };
+            if let Some(plan) = semi.by_row_numbers(build, probe, &self.sizes)? {
+                let columns = output;
+                return Ok(Part { plan, columns, set });
+            }
+        }
         let sortable = keys_are_sortable(&on, &left.plan.schema());
-        let plan: Arc<dyn ExecutionPlan> = if sortable && self.sizes.exceeds_memory(build) {
+        let plan = if sortable && self.sizes.exceeds_memory(build) {
             let options = vec![SortOptions::default(); on.len()];
             let equality = NullEquality::NullEqualsNothing;
             let joined = SortMergeJoinExec::try_new(left.plan, right.plan, on, filter, join_type, options, equality)?;
             project(Arc::new(joined), projection)?
         } else {
-            let mode = if self.sizes.broadcast(join_type, build, probe) {
-                PartitionMode::CollectLeft
-            } else {
-                PartitionMode::Partitioned
+            let mode = match self.sizes.broadcast(join_type, build, probe) {
+                true => PartitionMode::CollectLeft,
+                false => PartitionMode::Partitioned,
             };
             let probe = match mode {
                 PartitionMode::Partitioned => prefiltered(&left.plan, right.plan, &on, join_type, &self.sizes)?,
@@ -327,11 +322,8 @@ impl Assembler<'_> {
                 .with_null_equality(NullEquality::NullEqualsNothing)
                 .build_exec()?
         };
-        Ok(Part {
-            plan,
-            columns: output,
-            set,
-        })
+        let columns = output;
+        Ok(Part { plan, columns, set })
     }
 
     fn without_keys(
