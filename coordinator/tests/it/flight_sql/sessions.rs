@@ -71,6 +71,21 @@ async fn headers_say_how_a_session_begins_and_not_how_it_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn statements_belong_to_the_traces_of_their_clients() {
+    let server = Server::start().await;
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let mut client = server.client().await;
+    client.set_header("traceparent", format!("00-{trace}-b7ad6b7169203331-01"));
+    assert_eq!(rows(&mut client, "select 41 + 1").await, [["42"]]);
+    update(&mut client, "create view v as select 41 + 1").await.unwrap();
+    let mut other = server.client().await;
+    let of_trace = format!("select count(*) from system.queries where sql like '%41 + 1' and trace_id = '{trace}'");
+    assert_eq!(rows(&mut other, &of_trace).await, [["2"]]);
+    let own = "select count(*) from system.queries where trace_id is null";
+    assert_eq!(rows(&mut other, own).await, [["2"]], "this one and the one before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_of_users_lets_nobody_else_in() {
     use std::os::unix::fs::PermissionsExt;
     let file = tempfile::NamedTempFile::new().unwrap();
