@@ -159,10 +159,15 @@ async fn a_worker_that_drains_gets_no_more_tasks() {
 
 /// Rows that entered hash joins, on either side, in an analyzed plan.
 fn rows_into_joins(text: &str) -> f64 {
+    sum_of_joins(text, "input_rows=")
+}
+
+/// The sum of a metric of hash joins.
+fn sum_of_joins(text: &str, metric: &str) -> f64 {
     let joins = text.lines().filter(|line| line.contains("HashJoinExec"));
     let counts = joins.flat_map(|line| {
-        line.match_indices("input_rows=")
-            .map(|(at, key)| &line[at + key.len()..])
+        line.match_indices(metric)
+            .map(|(at, metric)| &line[at + metric.len()..])
     });
     counts.map(count).sum()
 }
@@ -205,6 +210,24 @@ async fn a_subquery_that_keeps_little_spares_the_joins_most_rows() {
         entered[0] > 0.0 && entered[0] < 0.7 * entered[1],
         "rows that entered joins, ordered and as written: {entered:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_match_nothing_do_not_enter_joins_wherever_these_run() {
+    let cluster = Cluster::start(Options::default()).await;
+    let travels = "select count(*) from orders, lines where o_key = l_order and o_customer < 20";
+    let stays = format!("{travels} and l_part >= (select c_key from customers where c_key = 0)");
+    for sql in [travels, &stays] {
+        let attempt = cluster.plan(sql).await;
+        assert_eq!(attempt.explain().contains("runs on the coordinator"), sql != travels);
+        finish(attempt.as_ref()).await.unwrap();
+        let text = attempt.explain_analyze().await;
+        let (sieved, entered) = (sum_of_joins(&text, "sieved_rows="), rows_into_joins(&text));
+        assert!(
+            sieved > 30_000.0 && entered < 10_000.0,
+            "{sieved} sieved, {entered} entered:\n{text}"
+        );
+    }
 }
 
 /// A join that stays because its subquery might return several rows.
