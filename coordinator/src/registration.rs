@@ -108,11 +108,16 @@ impl Membership {
         self.members.lock().beat(Instant::now(), id, beat)
     }
 
-    fn forget(&self, id: &str, address: &str, why: &str) {
-        if self.members.lock().forget(id) {
-            tracing::warn!(worker = address, why, "worker lost");
-            self.notify();
+    /// A worker's stream ended, because it left or for the reason that is given.
+    fn forget(&self, worker: &WorkerInfo, why: Option<&str>) {
+        if !self.members.lock().forget(&worker.id) {
+            return;
         }
+        match why {
+            None => tracing::info!(worker = worker.address, "worker left"),
+            Some(why) => tracing::warn!(worker = worker.address, why, "worker lost"),
+        }
+        self.notify();
     }
 
     fn notify(&self) {
@@ -156,25 +161,25 @@ async fn listen(
 ) {
     let why = loop {
         let message = match tokio::time::timeout(membership.patience.lost_after, messages.message()).await {
-            Err(_) => break "no heartbeat".to_owned(),
-            Ok(Err(status)) => break status.to_string(),
-            Ok(Ok(None)) => break "it left".to_owned(),
+            Err(_) => break Some("no heartbeat".to_owned()),
+            Ok(Err(status)) => break Some(status.to_string()),
+            Ok(Ok(None)) => break None,
             Ok(Ok(Some(message))) => message,
         };
         let Some(worker_message::Message::Heartbeat(heartbeat)) = message.message else {
-            break "it sent something that is not a heartbeat".to_owned();
+            break Some("it sent something that is not a heartbeat".to_owned());
         };
         if !membership.beat(&info.id, &heartbeat) {
-            break "another worker took its address".to_owned();
+            break Some("another worker took its address".to_owned());
         }
         let ack = coordinator_message::Message::Ack(HeartbeatAck {
             sequence: heartbeat.sequence,
         });
         if answers.send(answer(ack)).await.is_err() {
-            break "it stopped listening".to_owned();
+            break Some("it stopped listening".to_owned());
         }
     };
-    membership.forget(&info.id, &info.address, &why);
+    membership.forget(&info, why.as_deref());
 }
 
 fn answer(message: coordinator_message::Message) -> Result<CoordinatorMessage, Status> {
