@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use crate::home::{Data, Home};
-use crate::samples::milliseconds;
 use anyhow::{Context, ensure};
 use quarry::local::LocalCluster;
 use quarry::tpch::{self, LoadArgs, Loaded, Table};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
+
+use crate::home::{Data, Home};
+use crate::samples::milliseconds;
 
 /// Schema that the benchmark loads.
 pub const SCHEMA: &str = "tpch";

@@ -25,6 +25,17 @@ fn pass_alive(s: &mut Script, ms: u64, alive: &[u64]) {
     }
 }
 
+fn set_replication(s: &mut Script, replication: u16) {
+    let path = "/f".to_owned();
+    s.call(Operation::SetReplication { path, replication }).unwrap();
+}
+
+/// A DataNode comes right back with a new connection; what it holds it has still to report.
+fn reconnect(s: &mut Script, n: u64) {
+    s.step(Command::Disconnected { session: SessionId(n) });
+    s.connect(n, DEFAULT_RACK, GIB);
+}
+
 #[test]
 fn a_lost_nodes_replica_is_copied_after_the_grace_and_not_before() {
     let mut s = Script::new();
@@ -91,11 +102,7 @@ fn a_copy_that_never_arrives_is_ordered_anew() {
     let mut s = Script::new();
     s.register(1..=2);
     s.write("/f", 1, 5);
-    s.call(Operation::SetReplication {
-        path: "/f".to_owned(),
-        replication: 2,
-    })
-    .unwrap();
+    set_replication(&mut s, 2);
     pass_alive(&mut s, 3_000, &[1, 2]);
     assert_eq!(replicate_orders(&mut s).len(), 1);
     pass_alive(&mut s, 290_000, &[1, 2]);
@@ -109,11 +116,7 @@ fn a_copy_whose_source_says_that_it_failed_is_ordered_anew_soon() {
     let mut s = Script::new();
     s.register(1..=2);
     let (block, nodes) = s.write("/f", 1, 5);
-    s.call(Operation::SetReplication {
-        path: "/f".to_owned(),
-        replication: 2,
-    })
-    .unwrap();
+    set_replication(&mut s, 2);
     pass_alive(&mut s, 3_000, &[1, 2]);
     assert_eq!(replicate_orders(&mut s).len(), 1);
     let failed = DataNodeMessage::CopyFailed { block: block.id };
@@ -137,17 +140,10 @@ fn a_copy_that_its_target_does_not_have_when_it_comes_back_is_ordered_anew() {
     s.register(1..=2);
     let (block, nodes) = s.write("/f", 1, 5);
     let target = 3 - nodes[0];
-    s.call(Operation::SetReplication {
-        path: "/f".to_owned(),
-        replication: 2,
-    })
-    .unwrap();
+    set_replication(&mut s, 2);
     pass_alive(&mut s, 3_000, &[1, 2]);
     assert_eq!(replicate_orders(&mut s), [(nodes[0], block, vec![target])]);
-    s.step(Command::Disconnected {
-        session: SessionId(target),
-    });
-    s.connect(target, DEFAULT_RACK, GIB);
+    reconnect(&mut s, target);
     pass_alive(&mut s, 4_000, &[1, 2]);
     assert_eq!(replicate_orders(&mut s), [], "it may be there for all one knows");
     s.full_report(target, &[]);
@@ -160,17 +156,10 @@ fn a_copy_that_its_target_has_when_it_comes_back_is_kept() {
     let mut s = Script::new();
     s.register(1..=3);
     let (block, nodes) = s.write("/f", 1, 5);
-    s.call(Operation::SetReplication {
-        path: "/f".to_owned(),
-        replication: 2,
-    })
-    .unwrap();
+    set_replication(&mut s, 2);
     pass_alive(&mut s, 3_000, &[1, 2, 3]);
     let target = replicate_orders(&mut s)[0].2[0];
-    s.step(Command::Disconnected {
-        session: SessionId(target),
-    });
-    s.connect(target, DEFAULT_RACK, GIB);
+    reconnect(&mut s, target);
     s.full_report(target, &[(block, ReplicaState::Finalized)]);
     pass_alive(&mut s, 10_000, &[1, 2, 3]);
     assert_eq!(replicate_orders(&mut s), []);
@@ -196,10 +185,7 @@ fn a_pipeline_node_that_comes_back_without_the_whole_block_is_not_waited_for() {
     assert_eq!(s.call(complete("/f", Some(block))), Ok(Reply::Bool(true)));
     pass_alive(&mut s, 4_000, &[1, 2, 3]);
     assert_eq!(replicate_orders(&mut s), []);
-    s.step(Command::Disconnected {
-        session: SessionId(nodes[1]),
-    });
-    s.connect(nodes[1], DEFAULT_RACK, GIB);
+    reconnect(&mut s, nodes[1]);
     let cut = Block { length: 3, ..block };
     s.full_report(nodes[1], &[(cut, ReplicaState::Rwr)]);
     pass_alive(&mut s, 4_000, &[1, 2, 3]);
@@ -211,11 +197,7 @@ fn surplus_is_deleted_but_not_right_after_a_start() {
     let mut s = Script::new();
     s.register(1..=3);
     let (block, _) = s.write("/f", 3, 5);
-    s.call(Operation::SetReplication {
-        path: "/f".to_owned(),
-        replication: 1,
-    })
-    .unwrap();
+    set_replication(&mut s, 1);
     pass_alive(&mut s, 28_000, &[1, 2, 3]);
     assert_eq!(s.take_deletions(), []);
     pass_alive(&mut s, 5_000, &[1, 2, 3]);
@@ -233,11 +215,7 @@ fn surplus_stays_while_a_holder_is_out_of_contact() {
     s.register(1..=3);
     s.write("/f", 3, 5);
     pass_alive(&mut s, 40_000, &[1, 2, 3]);
-    s.call(Operation::SetReplication {
-        path: "/f".to_owned(),
-        replication: 1,
-    })
-    .unwrap();
+    set_replication(&mut s, 1);
     s.step(Command::Disconnected { session: SessionId(1) });
     pass_alive(&mut s, 8_000, &[2, 3]);
     assert_eq!(s.take_deletions(), []);
